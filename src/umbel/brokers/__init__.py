@@ -1,0 +1,1 @@
+"""How brokers themselves are asked: queue depths, diagnosis."""

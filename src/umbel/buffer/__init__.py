@@ -1,0 +1,1 @@
+"""A bounded log on disk between the process that captures and the one that stores."""

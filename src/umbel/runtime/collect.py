@@ -1,0 +1,98 @@
+"""`umbel collect`: from the spool or the broker into the store."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import re
+
+from umbel import status
+from umbel.clock import Clock, SystemClock
+from umbel.control.client import CeleryControl, EventsEnabler
+from umbel.ingest import Collector
+from umbel.model.decode import Decoder
+from umbel.model.redact import Redactor
+from umbel.runtime.parts import Part, Report, source_values
+from umbel.runtime.sources import open_source
+from umbel.runtime.stores import open_writer, retention_of
+from umbel.settings import Settings
+from umbel.sources.base import Source
+
+log = logging.getLogger(__name__)
+
+#: Added to the process's niceness, so that pages stay quick while events pour in.
+NICER = 5
+#: Allocations between two rounds of the cycle collector: events make no cycles, so rounds over them find nothing.
+GC_THRESHOLD = 100_000
+
+
+def main(settings: Settings) -> int:
+    """Collect until SIGTERM or SIGINT; 0 if that went well."""
+    clock = SystemClock()
+    with Part("collect", settings.status_dir, settings.log_level, clock, lambda: Report(error="opening")) as part:
+        os.nice(NICER)
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 50, 50)
+        store = open_writer(settings, clock)
+        source = open_source(settings, clock, store)
+        enabler = _enabler(settings, clock)
+        try:
+            collector = Collector(
+                source,
+                store,
+                clock,
+                decoder=Decoder(settings.text_bytes),
+                retention=retention_of(settings),
+                sightings=enabler,
+                redactor=redactor_of(settings),
+                grace=settings.grace,
+            )
+            part.reports(lambda: report(collector, source, clock))
+            collector.run(part.stop)
+        finally:
+            if enabler is not None:
+                _stop(enabler)
+    return 0
+
+
+def redactor_of(settings: Settings) -> Redactor | None:
+    """What hides secrets before they are stored; None where nothing is to be hidden."""
+    patterns = [re.compile(pattern) for pattern in settings.redact_patterns]
+    return Redactor(settings.redact_keys, patterns) if settings.redact_keys or patterns else None
+
+
+def _stop(enabler: EventsEnabler) -> None:
+    try:
+        enabler.stop()
+    except Exception:
+        # Everything is stored by now; the process ends anyway.
+        log.exception("stopping the control commands failed")
+
+
+def _enabler(settings: Settings, clock: Clock) -> EventsEnabler | None:
+    if not settings.enable_events:
+        log.info("workers that send no task events stay silent, as --no-enable-events says")
+        return None
+    return EventsEnabler(CeleryControl(settings, clock), clock=clock)
+
+
+def report(collector: Collector, source: Source, clock: Clock) -> Report:
+    """The collector's status; while a commit hangs, what it holds counts as waiting."""
+    seen, progress = source.status(), collector.progress
+    values = source_values(seen) | {
+        status.COMMIT_SECONDS: progress.commit_seconds,
+        status.COMMITTED_AT: progress.committed_at,
+        status.COMMIT_EVENTS: progress.commit_events,
+        status.CAPTURED: progress.events + progress.in_hand,
+        status.IN_HAND: progress.in_hand,
+        status.BATCH_LIMIT: progress.batch_limit,
+        status.REDACTED: collector.redactor.count if collector.redactor is not None else 0,
+    }
+    if progress.oldest_at and (not values[status.OLDEST] or progress.oldest_at < values[status.OLDEST]):
+        values[status.OLDEST] = progress.oldest_at
+    error = progress.error or seen.alarm
+    if progress.writing_since and clock.now() - progress.writing_since > status.STALE:
+        error = error or f"the store has not taken a batch for {clock.now() - progress.writing_since:.0f} s"
+    texts = {"source": source.name, "broker_error": seen.error, status.SET_ASIDE: " ".join(seen.set_aside)}
+    return Report(values, texts, error)

@@ -1,0 +1,34 @@
+"""`umbel demo`: a shop with real workers on a broker of its own, and Umbel on top, in a directory that goes with it."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from umbel.demo.world import World
+from umbel.settings import Settings
+
+
+def main(settings: Settings, rate: float, up: Callable[[Settings], int]) -> int:
+    """Run the demo until Ctrl-C; leaves no process and no file."""
+    sys.stderr.write("starting a broker, three workers and a shop's customers ...\n")
+    with World(rate=rate) as world, tempfile.TemporaryDirectory(prefix="umbel-demo-") as directory:
+        home = Path(directory)
+        sys.stderr.write(
+            f"Umbel comes up at http://{settings.host}:{settings.port}{settings.url_prefix}/ (Ctrl-C ends)\n"
+        )
+        return up(
+            replace(
+                settings,
+                app="",
+                broker=world.broker_url,
+                result_backend=world.result_backend,
+                broker_options={},
+                broker_ssl={},
+                store=f"sqlite:///{home / 'umbel.db'}",
+                data_dir=str(home / "data"),
+            )
+        )

@@ -1,0 +1,67 @@
+"""Reads a `flowerconfig.py` without running it: plain assignments of literal values, nothing else."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from umbel.errors import SettingsError
+from umbel.settings_flower import Found, named
+
+#: What Flower reads in the working directory unless told otherwise.
+DEFAULT: Final = "flowerconfig.py"
+#: Bytes of a file that is taken for a configuration.
+LONGEST: Final = 1024 * 1024
+
+
+def read(path: str) -> list[Found]:
+    """The options that the file sets; raises `SettingsError` naming the line that cannot be read."""
+    file = Path(path)
+    try:
+        if file.stat().st_size > LONGEST:
+            raise SettingsError(f"{path} is longer than {LONGEST:,} bytes; is it a configuration of Flower's?")
+        tree = ast.parse(file.read_bytes())
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{path} is not Python: {error}") from error
+    return list(_found(tree, file.name))
+
+
+def _found(tree: ast.Module, file: str) -> Iterator[Found]:
+    for node in tree.body:
+        where = f"{file}:{node.lineno}"
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if node.name == "format_task":
+                yield named("format_task", "a function", where)
+            continue
+        for name, value in _assigned(node):
+            yield named(name, _literal(value, name, where), where)
+
+
+def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    """The names that a statement sets; lower-case ones, as Flower's are."""
+    targets: list[ast.expr] = []
+    value: ast.expr | None = None
+    if isinstance(node, ast.Assign):
+        targets, value = node.targets, node.value
+    elif isinstance(node, ast.AnnAssign):
+        targets, value = [node.target], node.value
+    for target in targets:
+        if isinstance(target, ast.Name) and value is not None and target.id.islower() and target.id[0] != "_":
+            yield target.id, value
+
+
+def _literal(node: ast.expr, name: str, where: str) -> object:
+    if name == "format_task":
+        return "a function"
+    try:
+        found: object = ast.literal_eval(node)
+    except (ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise SettingsError(
+            f"{where}: the value of {name} is computed, and Umbel does not run the file. Write the value itself, or"
+            f" set FLOWER_{name.upper()}"
+        ) from error
+    return found

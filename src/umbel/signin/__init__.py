@@ -1,0 +1,1 @@
+"""Ways to find out who somebody is: passwords, and providers of identity."""

@@ -1,0 +1,1 @@
+"""Where events come from: one adapter for each kind of broker."""

@@ -1,0 +1,70 @@
+"""The labels that a store's counters tell apart: bounded in number, what comes beyond is counted together.
+
+See `umbel.model.meter` for the counters; each has a kind and a pair of labels, such as task and worker.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from umbel.model.meter import Counters, Meter, Pair, extend
+
+#: Pairs that each kind tells apart.
+PAIRS: Final = 1_000
+OTHER: Final = "other"
+#: Seconds after which a pair that nothing was counted for makes room for a new one.
+IDLE: Final = 86_400.0
+#: Characters of a label.
+LABEL: Final = 200
+
+#: Kind, three labels, count, seconds, and the wall time of the change.
+Row = tuple[int, str, str, str, int, float, float]
+
+
+class Pairs:
+    """Which pairs there are, each with the wall time of its latest change."""
+
+    def __init__(self, known: Iterable[tuple[int, str, str, float]], limit: int = PAIRS) -> None:
+        self._limit = limit
+        self._known: dict[Pair, float] = {(kind, a, b): at for kind, a, b, at in known}
+        self._count = Counter(kind for kind, _, _ in self._known)
+
+    def place(self, meters: Mapping[Pair, Counters], now: float) -> tuple[dict[Pair, Counters], list[Pair]]:
+        """What is added under the pairs that are told apart, and the idle pairs that are to be dropped before."""
+        placed: dict[Pair, Counters] = {}
+        gone: list[Pair] = []
+        for (kind, a, b), counters in meters.items():
+            pair = (kind, a[:LABEL], b[:LABEL])
+            if pair not in self._known and not self._room(kind, now, gone):
+                pair = (kind, OTHER, "" if kind == Meter.WAIT else OTHER)
+            if pair not in self._known:
+                self._count[kind] += 1
+            self._known[pair] = now
+            if pair in placed:
+                extend(kind, placed[pair], counters)
+            else:
+                placed[pair] = dict(counters)
+        return placed, gone
+
+    def rows(self, meters: Mapping[Pair, Counters], now: float) -> tuple[list[Row], list[Pair]]:
+        """The same with a row for each counter, in their order."""
+        placed, gone = self.place(meters, now)
+        rows = [
+            (*pair, label, count, seconds, now)
+            for pair, counters in placed.items()
+            for label, (count, seconds) in counters.items()
+        ]
+        return sorted(rows), gone
+
+    def _room(self, kind: int, now: float, gone: list[Pair]) -> bool:
+        """Whether one more pair may be told apart; the idle ones go for it."""
+        if self._count[kind] < self._limit:
+            return True
+        idle = [pair for pair, at in self._known.items() if pair[0] == kind and now - at > IDLE and pair[1] != OTHER]
+        for pair in idle:
+            del self._known[pair]
+        self._count[kind] -= len(idle)
+        gone += idle
+        return bool(idle)

@@ -1,0 +1,140 @@
+"""The audit trail in a small SQLite file of its own: any number of web processes write to it, and it survives them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from umbel.clock import Clock
+from umbel.control.audit import (
+    ACTION_BYTES,
+    ACTIONS,
+    DETAIL_BYTES,
+    EVIDENCE,
+    NOTES,
+    REPLIES,
+    Action,
+    Recorded,
+    Told,
+    Verdict,
+)
+from umbel.stores import migrate
+from umbel.stores.sqlfile import load
+from umbel.stores.sqlite.beside import Beside
+
+_SQL: Final = load(Path(__file__).with_name("audit.sql"))
+_MIGRATIONS: Final = migrate.load(Path(__file__).parent / "migrations" / "audit")
+#: Actions after which the bounds are looked at.
+TRIM_EVERY: Final = 100
+_NEWEST: Final = 1 << 62
+
+
+class SqliteAudit:
+    """`umbel.control.audit.Audit` in a file; a damaged one is set aside under a dated name and a new one begun."""
+
+    def __init__(self, file: Path, clock: Clock, actions: int = ACTIONS, size: int = ACTION_BYTES) -> None:
+        remedy = "give another --data-dir"
+        self._beside = Beside(file, clock, _MIGRATIONS, "the audit trail", remedy)
+        self._actions = actions
+        self._size = size
+        self._written = 0
+        self._notes = 0
+
+    def begin(self, action: Action) -> int:
+        row = (
+            action.at,
+            action.who[:1_000],
+            action.origin[:1_000],
+            action.what,
+            action.via,
+            _cut(json.dumps(action.arguments, default=repr)),
+            _cut(json.dumps(list(action.destination))),
+        )
+        with self._beside.open() as connection:
+            number = connection.execute(_SQL["begin"], row).lastrowid
+            if self._written % TRIM_EVERY == 0:
+                self._trim(connection)
+            self._written += 1
+        return number or 0
+
+    def end(self, number: int, at: float, replies: Sequence[Told]) -> None:
+        with self._beside.open() as connection:
+            connection.execute(_SQL["end"], (number, at, json.dumps(_within(replies[:REPLIES]))))
+
+    def read(self, limit: int, before: int | None = None) -> Sequence[Recorded]:
+        with self._beside.open() as connection:
+            rows = connection.execute(_SQL["read"], (before or _NEWEST, limit)).fetchall()
+        return [_recorded(row) for row in rows]
+
+    def link(self, new: str, original: str, at: float) -> None:
+        with self._beside.open() as connection:
+            connection.execute(_SQL["link"], (new, original, at))
+            self._noted(connection, "trim_links")
+
+    def original(self, task_id: str) -> str:
+        with self._beside.open() as connection:
+            row = connection.execute(_SQL["original"], (task_id,)).fetchone()
+        return row[0] if row else ""
+
+    def later_runs(self, task_id: str, limit: int) -> Sequence[str]:
+        with self._beside.open() as connection:
+            return [row[0] for row in connection.execute(_SQL["later_runs"], (task_id, limit))]
+
+    def judge(self, verdicts: Sequence[Verdict]) -> None:
+        rows = [(task_id, at, outcome, evidence[:EVIDENCE]) for task_id, at, outcome, evidence in verdicts]
+        with self._beside.open() as connection:
+            connection.executemany(_SQL["judge"], rows)
+            self._noted(connection, "trim_verdicts")
+
+    def verdict(self, task_id: str) -> Verdict | None:
+        with self._beside.open() as connection:
+            row = connection.execute(_SQL["verdict"], (task_id,)).fetchone()
+        return Verdict(*row) if row else None
+
+    def verdicts(self, outcome: str, limit: int) -> Sequence[Verdict]:
+        with self._beside.open() as connection:
+            return [Verdict(*row) for row in connection.execute(_SQL["verdicts"], (outcome, limit))]
+
+    def _noted(self, connection: sqlite3.Connection, trim: str) -> None:
+        """Look at the bound now and then."""
+        self._notes += 1
+        if self._notes % TRIM_EVERY == 0:
+            connection.execute(_SQL[trim], (NOTES,))
+
+    def close(self) -> None:
+        self._beside.close()
+
+    def _trim(self, connection: sqlite3.Connection) -> None:
+        gone = connection.execute(_SQL["trim"], (self._actions,)).rowcount
+        gone += connection.execute(_SQL["trim_bytes"], (self._size,)).rowcount
+        if gone > 0:
+            connection.execute(_SQL["trim_outcomes"])
+
+
+def _cut(text: str) -> str:
+    """JSON within the bound; what is longer becomes a JSON text of its beginning."""
+    return text if len(text) <= DETAIL_BYTES else json.dumps(f"{text[: DETAIL_BYTES // 2]}…")
+
+
+def _within(replies: Sequence[Told]) -> list[Told]:
+    """Texts shortened until all of them fit the bound."""
+    room = max(20, DETAIL_BYTES // max(1, len(replies)))
+    return [Told(worker, outcome, text[:room]) for worker, outcome, text in replies]
+
+
+def _recorded(row: tuple[Any, ...]) -> Recorded:
+    number, at, who, origin, what, via, arguments, destination, ended_at, replies = row
+    given, addressed = json.loads(arguments), json.loads(destination)
+    action = Action(
+        at,
+        who,
+        origin,
+        what,
+        via,
+        given if isinstance(given, dict) else {"cut": given},
+        addressed if isinstance(addressed, list) else [addressed],
+    )
+    return Recorded(number, action, ended_at, [Told(*told) for told in json.loads(replies or "[]")])

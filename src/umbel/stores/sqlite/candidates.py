@@ -1,0 +1,175 @@
+"""Which tasks of a sealed segment may match a condition: by its bitmaps, its index of texts and its zones of time.
+
+The answer never lacks a task that matches, and says whether it holds only such; whoever asks looks at the others.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from umbel.model.match import text_test
+from umbel.model.query import CONTENTS, DURATIONS, TIMES, And, Compare, Field, Node, Not, Op, Or
+from umbel.stores.sqlite.bitmaps import REST, ZONE, Kind, coarse, number_of
+from umbel.stores.sqlite.blocks import SQL
+from umbel.stores.sqlite.compile import ANY_TEXT, ids_beginning
+from umbel.stores.sqlite.ids import to_key
+from umbel.stores.sqlite.rows import STATES
+from umbel.stores.sqlite.sessions import OpenSegment, Sealed
+
+#: Characters of an entry of the index of texts.
+GRAM: Final = 3
+#: Entries that one search looks up at most, and those with digits that are enough without others.
+GRAMS: Final = 24
+ENOUGH: Final = 4
+
+_KINDS: Final = {Field.NAME: Kind.NAME, Field.WORKER: Kind.WORKER, Field.QUEUE: Kind.QUEUE}
+_DURATIONS: Final = {Field.RUN: Kind.RUN, Field.WAIT: Kind.WAIT}
+_TIMES: Final = {Field.SENT: 0, Field.RECEIVED: 1, Field.STARTED: 2, Field.FINISHED: 3}
+_EQUAL: Final = {
+    Field.ID: "SELECT n FROM task WHERE id = ?",
+    Field.PARENT: "SELECT n FROM task WHERE parent = ?1 AND parent IS NOT NULL AND parent <> id "
+    "UNION SELECT n FROM task WHERE id = ?1 AND parent = id",
+    Field.ROOT: "SELECT n FROM task WHERE root = ?1 AND root IS NOT NULL "
+    "UNION SELECT n FROM task WHERE id = ?1 AND root IS NULL",
+}
+
+#: A set of positions, and whether all of them match.
+Answer = tuple[int, bool]
+
+
+def candidates(segment: OpenSegment, sealed: Sealed, node: Node) -> Answer | None:
+    """The positions that may match; None where nothing can be told, so that all may."""
+    asked = _Asked(segment, sealed)
+    bits, exact = asked.node(node)
+    if bits == asked.all and not exact:
+        return None
+    later = number_of(n - sealed.first_n for (n,) in segment.connection.execute(SQL["later"]))
+    return bits | later, exact and not later
+
+
+class _Asked:
+    """Works out one condition for one segment."""
+
+    def __init__(self, segment: OpenSegment, sealed: Sealed) -> None:
+        self._segment = segment
+        self._sealed = sealed
+        #: Every task that is there; each has a state.
+        self.all = (1 << sealed.tasks) - 1
+        if sealed.dropped:
+            self.all, _ = self._or([(sealed.bitmaps.bits(Kind.STATE, n), True) for n in range(len(STATES))])
+
+    def node(self, node: Node) -> Answer:
+        if isinstance(node, Not):
+            bits, exact = self.node(node.node)
+            return (self.all & ~bits, True) if exact else (self.all, False)
+        if isinstance(node, And):
+            return self._and(node.nodes)
+        if isinstance(node, Or):
+            answers = [self.node(part) for part in node.nodes]
+            return self._or(answers)
+        return self._compare(node.field, node.op, node.value)
+
+    def _and(self, nodes: tuple[Node, ...]) -> Answer:
+        bits, exact = self.all, True
+        # Texts are dear: they come last, and not at all where nothing is left.
+        for node in sorted(nodes, key=_reads_texts):
+            if not bits:
+                break
+            more, only = self.node(node)
+            bits, exact = bits & more, exact and only
+        return bits, exact
+
+    def _or(self, answers: list[Answer]) -> Answer:
+        bits = 0
+        for more, _ in answers:
+            bits |= more
+        return bits, all(exact for _, exact in answers)
+
+    def _compare(self, field: Field, op: Op, value: str | float) -> Answer:
+        if isinstance(value, float | int):
+            if field in DURATIONS:
+                return self._duration(_DURATIONS[field], op, value)
+            return (self._times(_TIMES[field], op, value) if field in TIMES else self.all), False
+        if field is Field.STATE:
+            test = text_test(op, value)
+            matching = [number for number, state in enumerate(STATES) if test(state.value)]
+            return self._or([(self._sealed.bitmaps.bits(Kind.STATE, number), True) for number in matching])
+        if field in _KINDS:
+            return self._word(_KINDS[field], op, value)
+        if field is Field.TEXT:
+            answers = [self._compare(part, op, value) for part in ANY_TEXT]
+            return self._or([*answers, self._begins(value) if op is Op.CONTAINS else self._id(Field.ID, op, value)])
+        return self._text(op, value) if field in CONTENTS else self._id(field, op, value)
+
+    def _word(self, kind: Kind, op: Op, value: str) -> Answer:
+        test = text_test(op, value)
+        word, bitmaps = self._segment.word, self._sealed.bitmaps
+        bits, exact = 0, True
+        for number in bitmaps.values(kind):
+            if number == REST:
+                bits, exact = bits | bitmaps.bits(kind, REST), False
+            elif test(word(number) if number else ""):
+                bits |= bitmaps.bits(kind, number)
+        return bits, exact
+
+    def _duration(self, kind: Kind, op: Op, value: float) -> Answer:
+        limit = coarse(value)
+        bitmaps = self._sealed.bitmaps
+        bits, exact = 0, True
+        for number in bitmaps.values(kind):
+            if number in (REST, limit):
+                bits, exact = bits | bitmaps.bits(kind, number), False
+            elif (op in (Op.GT, Op.GE) and number > limit) or (op in (Op.LT, Op.LE) and number < limit):
+                bits |= bitmaps.bits(kind, number)
+        return bits, exact
+
+    def _times(self, field: int, op: Op, value: float) -> int:
+        bits = 0
+        zone = (1 << ZONE) - 1
+        for k, first, last in self._sealed.zones[field]:
+            before = op in (Op.LT, Op.LE) and first <= value
+            after = op in (Op.GT, Op.GE) and last >= value
+            if before or after or (op is Op.EQ and first <= value <= last):
+                bits |= zone << k * ZONE
+        return bits & self.all
+
+    def _id(self, field: Field, op: Op, value: str) -> Answer:
+        if op is Op.EQ:
+            return self._found(_EQUAL[field], to_key(value)), True
+        if field is Field.ID and op is Op.GLOB and value.endswith("*") and "*" not in value[:-1]:
+            return self._begins(value[:-1])[0], False
+        return self.all, False
+
+    def _begins(self, value: str) -> Answer:
+        first_n = self._sealed.first_n
+        return number_of(n - first_n for n in ids_beginning(self._segment.connection, value)), True
+
+    def _found(self, sql: str, *parameters: str | bytes) -> int:
+        first_n = self._sealed.first_n
+        return number_of(n - first_n for (n,) in self._segment.connection.execute(sql, parameters))
+
+    def _text(self, op: Op, value: str) -> Answer:
+        grams = grams_of(op, value) if self._sealed.grams else []
+        if not grams:
+            return self.all, False
+        return self._found(SQL["texts"], " AND ".join(grams)), False
+
+
+def _reads_texts(node: Node) -> bool:
+    if isinstance(node, Compare):
+        return node.field in CONTENTS
+    return any(map(_reads_texts, node.nodes if isinstance(node, And | Or) else (node.node,)))
+
+
+def grams_of(op: Op, value: str) -> list[str]:
+    """Entries of the index that every text that matches has, as FTS5 wants them; none where nothing can be told."""
+    pieces = value.split("*") if op is Op.GLOB else [value]
+    grams: dict[str, None] = {}
+    for piece in (part for text in pieces for part in text.split("\0")):
+        grams |= dict.fromkeys(piece[at : at + GRAM] for at in range(len(piece) - GRAM + 1))
+    # Entries with digits are rare, and those of words often half of all tasks' and slow to go through.
+    numeric = [gram for gram in grams if any(map(str.isdigit, gram))]
+    chosen = numeric if len(numeric) >= ENOUGH else list(grams)
+    if len(chosen) > GRAMS:
+        chosen = [chosen[len(chosen) * at // GRAMS] for at in range(GRAMS)]
+    return ['"' + gram.replace('"', '""') + '"' for gram in chosen]

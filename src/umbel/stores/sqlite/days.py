@@ -1,0 +1,56 @@
+"""Sums the rollups of days that are over across the segments, so that long spans need not ask each segment."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from umbel.stores.sqlite.catalog import Catalog
+from umbel.stores.sqlite.rollups import Cells
+from umbel.stores.sqlite.segment import SegmentInfo
+from umbel.stores.sqlite.shelf import Shelf
+
+MINUTES: Final = 1_440
+#: Names that a day may have for its sums to be kept, and days of one segment that are summed.
+NAMES: Final = 5_000
+DAYS: Final = 1_000
+
+
+def fold_one(catalog: Catalog, shelf: Shelf) -> None:
+    """Sum one day that the newest segment has no part in, the latest first."""
+    newest = shelf.newest
+    if newest is None:
+        return
+    infos = [info for number, info in shelf.infos.items() if number != newest and info.last_minute >= 0]
+    day = _missing(infos, shelf.infos[newest], catalog.days())
+    if day is None:
+        return
+    names: dict[str, Cells] = {}
+    for info in infos:
+        if _touches(info, day):
+            for name, cells in shelf.open(info.number).day(day):
+                add(names.setdefault(name, {}), cells)
+    shelf.trim()
+    with catalog.transaction():
+        catalog.put_day(day, names if len(names) <= NAMES else None)
+
+
+def add(into: Cells, cells: Cells) -> None:
+    """Add counts to counts."""
+    get = into.get
+    for code, count in cells.items():
+        into[code] = get(code, 0) + count
+
+
+def _missing(infos: list[SegmentInfo], newest: SegmentInfo, known: set[int]) -> int | None:
+    """The latest day that is over and has not been summed."""
+    days = {day for info in infos for day in _days(info)} - known
+    return max((day for day in days if not _touches(newest, day)), default=None)
+
+
+def _days(info: SegmentInfo) -> range:
+    last = info.last_minute // MINUTES
+    return range(max(info.first_minute // MINUTES, last - DAYS), last + 1)
+
+
+def _touches(info: SegmentInfo, day: int) -> bool:
+    return info.first_minute // MINUTES <= day <= info.last_minute // MINUTES

@@ -1,0 +1,305 @@
+"""One segment file, as its writer has it open."""
+
+from __future__ import annotations
+
+import copy
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from umbel.model.gather import Plain
+from umbel.model.merge import Task
+from umbel.model.rollup import contribution
+from umbel.model.task import ENDED
+from umbel.stores import migrate
+from umbel.stores.sqlfile import load
+from umbel.stores.sqlite.blocks import SQL, Blocks, Record
+from umbel.stores.sqlite.cache import Entry
+from umbel.stores.sqlite.connect import Damaged, check_header, connect_writer, guard
+from umbel.stores.sqlite.connect import migrate as apply_migrations
+from umbel.stores.sqlite.ids import BoundKey, Key, bound_key
+from umbel.stores.sqlite.plain import PlainRows, rows_of
+from umbel.stores.sqlite.records import task_of
+from umbel.stores.sqlite.rollups import Added, Cells, Rollups, added, decode_cells
+from umbel.stores.sqlite.rows import ENDED_NUMBERS, SUMMARY_COLUMNS, summary_of
+from umbel.stores.sqlite.words import WordReader, WordWriter
+
+#: Pages of the write-ahead log after which SQLite moves them into the file (64 MB): fewer, longer pauses.
+CHECKPOINT_PAGES: Final = 16_000
+#: Rows of each table written at once: few enough to be in the processor's cache still.
+ROWS: Final = 200
+#: Ids looked up in one statement.
+LOOKUP: Final = 100
+
+_SQL: Final = load(Path(__file__).with_name("segment.sql"))
+MIGRATIONS: Final = migrate.load(Path(__file__).parent / "migrations" / "segment")
+#: Beyond every time and minute.
+_NEVER: Final = 1e18
+
+
+@dataclass(slots=True)
+class SegmentInfo:
+    """What a segment says about itself; see its table."""
+
+    number: int
+    first_n: int
+    created_at: float
+    touched_at: float
+    tasks: int = 0
+    first_at: float = _NEVER
+    last_at: float = -1.0
+    first_minute: int = 1 << 60
+    last_minute: int = -1
+
+    @property
+    def next_n(self) -> int:
+        """The order number that the next new task gets."""
+        return self.first_n + self.tasks
+
+
+#: A task that is in no segment yet: its id in both forms, its record (see `Entry`).
+New = tuple[str, BoundKey, Plain | Task]
+
+
+class Unfinished(Damaged):
+    """The process that made the segment died before it was made; nothing is in it."""
+
+
+class Segment:
+    """A segment file; errors are those of `guard`."""
+
+    def __init__(self, file: Path, connection: sqlite3.Connection, info: SegmentInfo) -> None:
+        self.file = file
+        self.info = info
+        self._connection = connection
+        self._words = WordWriter(connection)
+        self._word = WordReader(connection)
+        self._plain = PlainRows(self._words)
+        self._rollups = Rollups(connection, self._words)
+        sealed = connection.execute(SQL["is_sealed"]).fetchone()[0]
+        self._blocks = Blocks(connection) if sealed else None
+        self._tasks: list[tuple[Any, ...]] = []
+        self._records: list[tuple[Any, ...]] = []
+        self._late: list[tuple[Any, ...]] = []
+        self._usual_tasks: list[tuple[Any, ...]] = []
+        self._usual_records: list[tuple[Any, ...]] = []
+
+    @classmethod
+    def create(cls, file: Path, info: SegmentInfo, *, cache_kib: int) -> Segment:
+        """Make a new, empty segment."""
+        connection = _connect(file, cache_kib)
+        with guard(file):
+            connection.execute(_SQL["create"], asdict(info))
+            # From here on the file shows what it is, even without its write-ahead log.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return cls(file, connection, info)
+
+    @classmethod
+    def open(cls, file: Path, *, cache_kib: int) -> Segment:
+        """Open a segment that there is; raises `Damaged` for a file that is none, or gone."""
+        if not file.exists():
+            raise Damaged(file, "it is gone")
+        check_header(file)
+        connection = _connect(file, cache_kib)
+        with guard(file):
+            cursor = connection.execute(_SQL["info"])
+            row = cursor.fetchone()
+            if row is None:
+                connection.close()
+                raise Unfinished(file, "its making was not finished")
+            names = [column[0] for column in cursor.description]
+        return cls(file, connection, SegmentInfo(**dict(zip(names, row, strict=True))))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a transaction has begun."""
+        return self._connection.in_transaction
+
+    def find(self, keys: Sequence[Key]) -> dict[Key, Entry]:
+        """The tasks with these ids, where they are here."""
+        found: dict[Key, Entry] = {}
+        with guard(self.file):
+            for start in range(0, len(keys), LOOKUP):
+                some = keys[start : start + LOOKUP]
+                marks = ",".join("?" * len(some))
+                rows = self._connection.execute(
+                    f"SELECT {SUMMARY_COLUMNS}, body, args, kwargs, result, traceback "  # noqa: S608 - marks only
+                    f"FROM task LEFT JOIN record USING (n) WHERE task.id IN ({marks})",
+                    some,
+                )
+                for row in rows:
+                    summary = summary_of(row[:-5])
+                    task = task_of(summary, self._record(row[0], row[-5:]), self._word)
+                    what, ended = added(contribution(task, summary)), summary.state in ENDED
+                    found[row[1]] = Entry(summary.id, row[0], self.info.number, task, what, ended)
+        return found
+
+    def _record(self, n: int, record: Record) -> Record:
+        """A record that has been written since its segment was sealed, or else the one that was sealed."""
+        if record[0] is not None or self._blocks is None:
+            return record
+        return self._blocks.record(n - self.info.first_n) or record
+
+    def sealed(self) -> tuple[float, int, int] | None:
+        """When it was sealed, its generation, and how many of its tasks were dropped by rules; None for an open one."""
+        if self._blocks is None:
+            return None
+        with guard(self.file):
+            at, generation, dropped, _ = self._connection.execute(SQL["sealed"]).fetchone()
+        return at, generation, dropped
+
+    def tally(self) -> list[tuple[str, int, int, float]]:
+        """Of a sealed segment: name, number of the state, how many tasks have these, when the last was last seen."""
+        with guard(self.file):
+            return self._connection.execute(SQL["tally"]).fetchall()
+
+    def day(self, day: int) -> list[tuple[str, Cells]]:
+        """What its tasks have added to a day (since the epoch), by name."""
+        with guard(self.file):
+            rows = self._connection.execute(_SQL["day"], (day,)).fetchall()
+        return [(name, decode_cells(cells)) for name, cells in rows]
+
+    def begin(self) -> None:
+        """Begin a transaction, unless one has begun."""
+        if not self.busy:
+            if not self.file.exists():
+                raise Damaged(self.file, "it is gone")
+            with guard(self.file):
+                self._connection.execute("BEGIN IMMEDIATE")
+
+    def add(self, new: Iterable[New]) -> list[Entry]:
+        """Take tasks that are in no segment yet into the transaction; those that more events are likely to come for."""
+        usual, usual_tasks, usual_records = self._plain.usual, self._usual_tasks, self._usual_records
+        count, n = self._rollups.add_usual, self.info.next_n
+        first_n, first_at, last_at = n, self.info.first_at, self.info.last_at
+        kept: list[Entry] = []
+        for id_, key, record in new:
+            rows = usual(n, key, id_, record) if type(record) is list else None
+            if rows is not None:
+                task, rest, what = rows
+                usual_tasks.append(task)
+                usual_records.append(rest)
+                count(what)
+                if task[5] < first_at:
+                    first_at = task[5]
+                if task[8] > last_at:
+                    last_at = task[8]
+                if len(usual_tasks) >= ROWS:
+                    self._write_rows()
+            else:
+                entry = self._add(n, id_, key, record)
+                if entry is not None:
+                    kept.append(entry)
+            n += 1
+        info = self.info
+        info.tasks += n - first_n
+        info.first_at, info.last_at = min(info.first_at, first_at), max(info.last_at, last_at)
+        return kept
+
+    def _add(self, n: int, id_: str, key: BoundKey, record: Plain | Task) -> Entry | None:
+        """Take a task of any kind; None if no more events are likely to come for it."""
+        task, what = self._take(n, id_, key, record)
+        self._rollups.add(what)
+        if len(self._tasks) >= ROWS:
+            self._write_rows()
+        if isinstance(record, list) and all(event is not None for event in record):
+            return None
+        # A copy: the cache joins what comes later into it, and the commit stays as it is.
+        return Entry(id_, n, self.info.number, copy.copy(record), what, task[3] in ENDED_NUMBERS)
+
+    def _take(self, n: int, id_: str, key: BoundKey, record: Plain | Task) -> tuple[tuple[Any, ...], Added]:
+        """Take a record into the transaction; its row of `task`, and what it adds to the rollups from now on."""
+        if isinstance(record, list):
+            task, rest, what, first, last = self._plain.make(n, key, id_, record)
+        else:
+            task, rest, what, first, last = rows_of(n, key, record, self._words)
+        self._tasks.append(task)
+        self._records.append(rest)
+        if first < self.info.first_at:
+            self.info.first_at = first
+        if last > self.info.last_at:
+            self.info.last_at = last
+        return task, what
+
+    def put(self, entry: Entry) -> None:
+        """Take an entry's new record into the transaction."""
+        task, what = self._take(entry.n, entry.id, bound_key(entry.id), entry.record)
+        self._rollups.change(entry.added, what)
+        if entry.ended and self._blocks is None:
+            self._late.append((entry.n,))
+        entry.added, entry.ended = what, task[3] in ENDED_NUMBERS
+
+    @property
+    def touched_names(self) -> Iterable[str]:
+        """Names of the tasks in the transaction, until it is flushed."""
+        return self._rollups.names
+
+    def _write_rows(self) -> None:
+        """Write the rows taken so far."""
+        with guard(self.file):
+            for statement, rows in (
+                ("add_usual_task", self._usual_tasks),
+                ("add_usual_record", self._usual_records),
+                ("put_task", self._tasks),
+                ("put_record", self._records),
+                ("put_late", self._late),
+            ):
+                if rows:
+                    self._connection.executemany(_SQL[statement], rows)
+                    rows.clear()
+
+    def flush(self, at: float) -> None:
+        """Write what was put; `at` is the wall time."""
+        info = self.info
+        self._write_rows()
+        with guard(self.file):
+            minutes = self._rollups.flush()
+            if minutes:
+                info.first_minute = min(info.first_minute, minutes[0])
+                info.last_minute = max(info.last_minute, minutes[1])
+            info.touched_at = max(info.touched_at, at)
+            self._connection.execute(_SQL["update"], asdict(info))
+
+    def commit(self) -> None:
+        with guard(self.file):
+            self._connection.execute("COMMIT")
+
+    def ids(self) -> Iterator[Iterable[Key]]:
+        """Every id, in pieces."""
+        with guard(self.file):
+            cursor = self._connection.execute(_SQL["ids"])
+            while rows := cursor.fetchmany(10_000):
+                yield [row[0] for row in rows]
+
+    def names(self) -> list[str]:
+        """Task names, a bounded number."""
+        with guard(self.file):
+            return [row[0] for row in self._connection.execute(_SQL["names"])]
+
+    def shrink(self, cache_kib: int) -> None:
+        """Use less memory from now on."""
+        with guard(self.file):
+            self._connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+            self._connection.execute("PRAGMA shrink_memory")
+        self._rollups.shrink()
+
+    def checkpoint(self) -> None:
+        """Move the write-ahead log into the file as far as readers allow."""
+        with guard(self.file):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def close(self) -> None:
+        """Close; a transaction that has not ended is rolled back."""
+        self._connection.close()
+
+
+def _connect(file: Path, cache_kib: int) -> sqlite3.Connection:
+    connection = connect_writer(file, cache_kib=cache_kib, checkpoint_pages=CHECKPOINT_PAGES)
+    try:
+        apply_migrations(connection, file, MIGRATIONS)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

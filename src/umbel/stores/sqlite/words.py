@@ -1,0 +1,70 @@
+"""The texts that many tasks of a segment share, each stored once and named by a number."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from umbel.stores.sqlfile import load
+
+#: A name, worker or queue; (worker, pid); (client, queue, exchange, routing key).
+Word = str | tuple[str, int] | tuple[str, str, str, str]
+
+#: Words remembered by number or by text; then all are forgotten and asked for again.
+REMEMBERED: Final = 20_000
+
+_SQL: Final = load(Path(__file__).with_name("segment.sql"))
+_pack: Final = msgspec.msgpack.encode
+_unpack: Final[Callable[[bytes], Any]] = msgspec.msgpack.decode
+
+
+class WordWriter:
+    """Numbers for words, new ones added in the caller's transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._ids: dict[Word, int] = {}
+
+    def id(self, word: Word) -> int:
+        """The number of a word."""
+        id_ = self._ids.get(word)
+        return self._find(word) if id_ is None else id_
+
+    def optional(self, text: str) -> int:
+        """The number of a text, or 0 for ""."""
+        if not text:
+            return 0
+        id_ = self._ids.get(text)
+        return self._find(text) if id_ is None else id_
+
+    def _find(self, word: Word) -> int:
+        stored = word if isinstance(word, str) else _pack(word)
+        row = self._connection.execute(_SQL["find_word"], (stored,)).fetchone()
+        id_: int = row[0] if row else self._connection.execute(_SQL["put_word"], (stored,)).fetchone()[0]
+        if len(self._ids) >= REMEMBERED:
+            self._ids.clear()
+        self._ids[word] = id_
+        return id_
+
+
+class WordReader:
+    """Words by their numbers; a number never changes its word."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._words: dict[int, Any] = {}
+
+    def __call__(self, id_: int) -> Any:
+        """The word: a text, or a list of a composed word's parts."""
+        word = self._words.get(id_)
+        if word is None:
+            stored = self._connection.execute(_SQL["word"], (id_,)).fetchone()[0]
+            word = _unpack(stored) if isinstance(stored, bytes) else stored
+            if len(self._words) >= REMEMBERED:
+                self._words.clear()
+            self._words[id_] = word
+        return word

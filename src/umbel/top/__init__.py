@@ -1,0 +1,1 @@
+"""`umbel top`: the pages' figures on a terminal, from the same loaders."""

@@ -1,0 +1,1 @@
+"""Pages, API, health and metrics: reads the store, never waits for ingestion."""

@@ -1,0 +1,101 @@
+"""Makes the web app from what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final
+
+from anyio import to_thread
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from umbel import __version__
+from umbel.stores.base import CommitNews
+from umbel.web import errors, routes
+from umbel.web.actions import Actions
+from umbel.web.api_export import Exports
+from umbel.web.assets import Assets
+from umbel.web.bulk import Bulks
+from umbel.web.contents import Contents
+from umbel.web.deps import Deps
+from umbel.web.flower.run import Waiting
+from umbel.web.gate import Gate
+from umbel.web.health import Probe
+from umbel.web.hints import Hub, look
+from umbel.web.kinship import Results
+from umbel.web.measured import Surroundings
+from umbel.web.middleware import Head, Prefix
+from umbel.web.permits import PermitTable
+from umbel.web.proxy import Proxied
+from umbel.web.render import environment
+from umbel.web.rerun import Sender
+from umbel.web.security import Security
+from umbel.web.stuck import Stuck
+
+#: Threads that render pages and read the store at the same time; further requests wait for one.
+THREADS: Final = 8
+
+_ABOUT: Final = """What Umbel knows of Celery's tasks, workers and queues, and of its own ingestion.
+
+Times are RFC 3339 in UTC, durations are seconds, what is unknown is `null`. Searches (`q`) are written in the query
+language of the tasks page. Errors are `{"error": {"message": …, "position": …}}`; `position` is the offset into `q`.
+"""
+
+
+class _App(FastAPI):
+    """FastAPI within our middleware, which also covers the answers to unexpected errors."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        deps: Deps = self.state.deps
+        stack = Prefix(Head(super().build_middleware_stack()), deps.settings.url_prefix)
+        # A socket file is reached through a proxy, under whatever name that has.
+        guarded = Security(stack, "" if deps.settings.unix_socket else deps.settings.host)
+        return Proxied(guarded) if deps.settings.xheaders else guarded
+
+
+def create_app(deps: Deps) -> FastAPI:
+    """The whole web; closes nothing of `deps`."""
+    app = _App(
+        title="Umbel",
+        version=__version__,
+        description=_ABOUT,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.deps = deps
+    app.state.veiled = deps.veiled()
+    actions = app.state.actions = Actions(deps)
+    app.state.bulks = Bulks(deps, actions)
+    app.state.sender = Sender(deps, actions)
+    app.state.contents = Contents(deps, actions)
+    app.state.stuck = Stuck(deps, actions)
+    app.state.surroundings = Surroundings(deps)
+    app.state.waiting = Waiting()
+    app.state.results = Results(deps.runs)
+    app.state.assets = Assets()
+    app.state.templates = environment()
+    news = deps.reader.wait if isinstance(deps.reader, CommitNews) else None
+    hub = app.state.hub = Hub(partial(look, deps), news=news)
+    app.state.exports = Exports(lambda: hub.closed)
+    app.state.probe = Probe(deps)
+    errors.install(app)
+    routes.install(app)
+    app.add_middleware(
+        Gate, permits=PermitTable(routes.every()), login=deps.login, settings=deps.settings, clock=deps.clock
+    )
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
+    hub: Hub = app.state.hub
+    hub.close()
+    bulks: Bulks = app.state.bulks
+    bulks.close()

@@ -1,0 +1,99 @@
+"""How numbers and times read on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from umbel.model.task import rfc3339
+from umbel.stores.base import Count
+
+#: What stands where a value is absent.
+ABSENT: Final = "–"
+_SIZES: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+_DAY: Final = 86_400
+
+
+def utc(seconds: float | None) -> str:
+    """UTC seconds since the epoch for people: `2026-11-23 00:41:07 UTC`."""
+    return ABSENT if not seconds else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def time(seconds: float | None) -> str:
+    """A `<time>` element in UTC, which the page's script turns into the browser's zone."""
+    if not seconds:
+        return ABSENT
+    shown = utc(seconds)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(rfc3339(seconds), shown, shown)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds for people: `12 ms`, `1.25 s`, `3 m 05 s`, `2 h 10 m`, `4 d 3 h`."""
+    if seconds is None:
+        return ABSENT
+    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
+    if seconds < 0.9995:
+        return (
+            f"{sign}{seconds * 1000:.0f} ms" if seconds >= 0.0095 or not seconds else f"{sign}{seconds * 1000:.1f} ms"
+        )
+    if seconds < 59.95:
+        return f"{sign}{seconds:.2f} s" if seconds < 9.995 else f"{sign}{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{sign}{whole // 60} m {whole % 60:02d} s"
+    if whole < _DAY:
+        return f"{sign}{whole // 3600} h {whole % 3600 // 60:02d} m"
+    return f"{sign}{whole // _DAY} d {whole % _DAY // 3600} h"
+
+
+def size(count: float | None) -> str:
+    """Bytes for people, in powers of 1024: `512 B`, `1.5 MiB`."""
+    if count is None:
+        return ABSENT
+    value = float(count)
+    for unit in _SIZES[:-1]:
+        if abs(value) < 1024:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} {_SIZES[-1]}"
+
+
+def number(value: float | None) -> str:
+    """A count with its thousands apart: `12,345`; fractions under 100 keep one digit."""
+    if value is None:
+        return ABSENT
+    digits = 1 if abs(value) < 100 and value % 1 else 0
+    return f"{value:,.{digits}f}"
+
+
+def capped(count: Count) -> str:
+    """A count that may be cut: `10,000+`."""
+    return f"{count.n:,}{'+' if count.capped else ''}"
+
+
+def percent(share: float | None) -> str:
+    """A share from 0 to 1: `42 %`."""
+    return ABSENT if share is None else f"{share * 100:.0f} %"
+
+
+def quoted(text: str) -> str:
+    """A text as a value of the query language, within quotes."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+#: Filters of every template, by name.
+FILTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "rfc3339": rfc3339,
+    "utc": utc,
+    "time": time,
+    "duration": duration,
+    "size": size,
+    "number": number,
+    "capped": capped,
+    "percent": percent,
+    "quoted": quoted,
+}

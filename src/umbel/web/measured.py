@@ -1,0 +1,156 @@
+"""What the metrics tell beyond the store's books: counters of tasks, queue depths, pools.
+
+Broker and workers are asked by a thread of their own, at most every `FRESH` seconds and only while somebody scrapes: a
+scrape waits a moment for the first look and never for a broker that hangs.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from umbel.control.commands import Stats
+from umbel.errors import BrokerError, ControlError, StoreError
+from umbel.metrics.names import Measured
+from umbel.model.meter import Meters
+from umbel.model.query import Compare, Field, Op, Page
+from umbel.model.task import State
+from umbel.web.deps import Deps
+from umbel.web.queue_names import queue_names
+
+log = logging.getLogger(__name__)
+
+#: Seconds that what broker, workers and the search for prefetched tasks gave is told again.
+FRESH: Final = 15.0
+#: Seconds after which what could not be renewed is no longer told.
+STALE: Final = 120.0
+#: Seconds that a scrape waits for a look under way.
+PATIENCE: Final = 2.0
+#: Tasks that were taken and not started, looked at for each of them.
+TAKEN: Final = 5_000
+PAGE: Final = 1_000
+
+
+@dataclass(slots=True)
+class Look:
+    """What one round found."""
+
+    at: float
+    queues: Sequence[tuple[str, int | None, int | None, int | None]] = ()
+    concurrency: Mapping[str, int] = field(default_factory=dict)
+    prefetched: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+class Surroundings:
+    """The latest look at broker and workers; may be used from any thread."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._changed = threading.Condition()
+        self._look: Look | None = None
+        self._looking = False
+
+    def measured(self) -> Measured:
+        """Everything, the counters as the store has them now."""
+        look = self._latest()
+        settings = self._deps.settings
+        return Measured(
+            meters=self._living(self._deps.reader.meters()),
+            prefetched=look.prefetched,
+            queues=look.queues,
+            concurrency=look.concurrency,
+            buckets=settings.task_runtime_metric_buckets,
+        )
+
+    def _living(self, meters: Meters) -> Meters:
+        """Without the workers that are gone for longer than `--purge-offline-workers` says."""
+        purge = self._deps.settings.purge_offline_workers
+        if purge is None:
+            return meters
+        now = self._deps.clock.now()
+        seen: dict[str, float] = {}
+        for worker in self._deps.reader.workers():
+            at = now if worker.online(now) else worker.seen_at
+            seen[worker.hostname] = max(at, seen.get(worker.hostname, 0.0))
+        gone = {name for name, at in seen.items() if now - at >= purge}
+
+        def stays(item: tuple[tuple[str, str], Any]) -> bool:
+            return item[0][1] not in gone
+
+        return Meters(
+            events=dict(filter(stays, meters.events.items())),
+            runs=dict(filter(stays, meters.runs.items())),
+            waits=meters.waits,
+            failures=meters.failures,
+            prefetch=dict(filter(stays, meters.prefetch.items())),
+        )
+
+    def _latest(self) -> Look:
+        now = self._deps.clock.monotonic()
+        with self._changed:
+            if not self._looking and (self._look is None or now - self._look.at > FRESH):
+                self._looking = True
+                threading.Thread(target=self._renew, name="umbel-look", daemon=True).start()
+            self._changed.wait_for(lambda: not self._looking, PATIENCE)
+            look = self._look
+        return look if look is not None and now - look.at <= STALE else Look(now)
+
+    def _renew(self) -> None:
+        look: Look | None = None
+        try:
+            look = Look(self._deps.clock.monotonic(), self._queues(), self._concurrency(), self._prefetched())
+        finally:
+            with self._changed:
+                self._looking = False
+                self._look = self._look if look is None else look
+                self._changed.notify_all()
+
+    def _queues(self) -> list[tuple[str, int | None, int | None, int | None]]:
+        if self._deps.queues is None:
+            return []
+        try:
+            depths = self._deps.queues.depths(queue_names(self._deps))
+        except (BrokerError, StoreError) as error:
+            log.debug("the metrics do without queues: %s", error)
+            return []
+        return [(depth.name, depth.ready, depth.unacked, depth.consumers) for depth in depths]
+
+    def _online(self) -> tuple[str, ...]:
+        now = self._deps.clock.now()
+        return tuple(sorted({worker.hostname for worker in self._deps.reader.workers() if worker.online(now)}))
+
+    def _concurrency(self) -> dict[str, int]:
+        try:
+            control, online = self._deps.control(), self._online()
+            answers = control.ask(Stats(online), self._deps.settings.inspect_timeout) if control and online else {}
+        except (ControlError, StoreError) as error:
+            log.debug("the metrics do without pools: %s", error)
+            return {}
+        sizes = {name: _size(answer) for name, answer in answers.items()}
+        return {name: size for name, size in sizes.items() if size is not None}
+
+    def _prefetched(self) -> Counter[tuple[str, str]]:
+        """Tasks in the state RECEIVED, by name and worker; those of workers that are gone are nobody's."""
+        found: Counter[tuple[str, str]] = Counter()
+        where = Compare(Field.STATE, Op.EQ, State.RECEIVED.value)
+        try:
+            online = set(self._online())
+            cursor: str | None = ""
+            while cursor is not None and found.total() < TAKEN:
+                page = self._deps.reader.tasks(where, Page(PAGE, cursor))
+                found.update((task.name, task.worker) for task in page.items if task.worker in online)
+                cursor = page.next if page.complete else None
+        except StoreError as error:
+            log.debug("the metrics do without prefetched tasks: %s", error)
+        return found
+
+
+def _size(answer: Any) -> int | None:
+    """`max-concurrency` of a worker's stats."""
+    pool = answer.get("pool") if isinstance(answer, Mapping) else None
+    size = pool.get("max-concurrency") if isinstance(pool, Mapping) else None
+    return size if isinstance(size, int) else None

@@ -1,0 +1,153 @@
+"""Queues: how much waits, who consumes, whether it grows, and when it will be empty at this pace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse
+
+from umbel.brokers.base import DeadLetters, QueueDepth
+from umbel.errors import BrokerError
+from umbel.model.query import And, Compare, Field, Node, Op, Or, Order, Page
+from umbel.model.task import State, Summary
+from umbel.stores.base import Count, StoreReader
+from umbel.web.deps import Deps, get_deps
+from umbel.web.pages.shared import Shared
+from umbel.web.queue_names import queue_names
+from umbel.web.render import page
+
+router = APIRouter()
+shared: Shared[Context] = Shared()
+
+#: Seconds that the rates look back, and tasks that are counted for one at most.
+RECENT: Final = 60.0
+COUNTED: Final = 20_000
+#: Seconds between refreshes.
+EVERY: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Tasks a second; `capped` where there were more than were counted."""
+
+    value: float
+    capped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One queue; None where the broker or the events do not tell."""
+
+    name: str
+    depth: QueueDepth | None
+    #: Sent to it and ended from it, tasks a second.
+    arriving: Rate
+    ending: Rate
+    #: Seconds until it is empty at this pace; None where it is empty, grows, or nothing is known.
+    drained_in: float | None
+    grows: bool
+    #: The task that has waited longest, of those whose task-sent was seen.
+    oldest: Summary | None
+
+    @property
+    def ready(self) -> int | None:
+        return None if self.depth is None else self.depth.ready
+
+    @property
+    def steps(self) -> Sequence[tuple[int, int]]:
+        """Ready messages by priority step, where more than the highest is used."""
+        steps = self.depth.by_priority if self.depth else ()
+        return steps if any(count for step, count in steps if step) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the template shows."""
+
+    rows: Sequence[Row]
+    #: Why the broker tells nothing, "" where it does.
+    problem: str
+    ready: int
+    unacked: int
+    #: Queues of dead letters; None where the broker has none to be known, and why it does not tell of them.
+    letters: Sequence[DeadLetters] | None
+    letters_problem: str
+    #: Tasks that wait in the broker for their ETA; None where it holds none back.
+    delayed: int | None
+    #: Seconds that rates look back.
+    recent: float
+    every: float
+
+
+@router.get("/queues", response_class=HTMLResponse)
+def show(request: Request, deps: Annotated[Deps, Depends(get_deps)]) -> HTMLResponse:
+    """The page."""
+    return page(request, "queues", shared.get(request.app, "", EVERY / 2, deps.clock, lambda: load(deps)))
+
+
+def load(deps: Deps) -> Context:
+    """Everything that the page shows, from the broker and the store."""
+    names, now = queue_names(deps), deps.clock.now()
+    waiting = deps.queues.delayed if deps.queues is not None else ()
+    depths, problem = _depths(deps, [*names, *waiting])
+    delayed = [depths.pop(name).ready or 0 for name in waiting if name in depths]
+    letters, letters_problem = (None, "") if problem else _letters(deps)
+    rows = [_row(deps.reader, name, depths.get(name), now) for name in names]
+    return Context(
+        rows=sorted(rows, key=lambda row: (-(row.ready or 0), -row.arriving.value, row.name)),
+        problem=problem,
+        ready=sum(depth.ready or 0 for depth in depths.values()),
+        unacked=sum(depth.unacked or 0 for depth in depths.values()),
+        letters=letters,
+        letters_problem=letters_problem,
+        delayed=sum(delayed) or None,
+        recent=RECENT,
+        every=EVERY,
+    )
+
+
+def _depths(deps: Deps, names: Sequence[str]) -> tuple[dict[str, QueueDepth], str]:
+    if deps.queues is None:
+        return {}, "This process was given no broker: start it with --broker or -A."
+    try:
+        return {depth.name: depth for depth in deps.queues.depths(names)}, ""
+    except BrokerError as error:
+        return {}, str(error)
+
+
+def _letters(deps: Deps) -> tuple[Sequence[DeadLetters] | None, str]:
+    try:
+        return (deps.messages.dead_letters() if deps.messages else None), ""
+    except BrokerError as error:
+        return None, str(error)
+
+
+def _row(reader: StoreReader, name: str, depth: QueueDepth | None, now: float) -> Row:
+    queue = Compare(Field.QUEUE, Op.EQ, name)
+    since = now - RECENT
+    arriving = _rate(reader.count(And((queue, Compare(Field.SENT, Op.GE, since))), COUNTED))
+    ending = _rate(reader.count(And((queue, Compare(Field.FINISHED, Op.GE, since))), COUNTED))
+    pace = ending.value - arriving.value
+    ready = depth.ready if depth else None
+    return Row(
+        name=name,
+        depth=depth,
+        arriving=arriving,
+        ending=ending,
+        drained_in=ready / pace if ready and pace > 0 else None,
+        grows=bool(ready) and pace < 0,
+        oldest=_oldest(reader, queue),
+    )
+
+
+def _rate(count: Count) -> Rate:
+    return Rate(count.n / RECENT, count.capped)
+
+
+def _oldest(reader: StoreReader, queue: Node) -> Summary | None:
+    waiting = Or(tuple(Compare(Field.STATE, Op.EQ, state.value) for state in (State.PENDING, State.RECEIVED)))
+    found = reader.tasks(And((queue, waiting)), Page(1, order=Order.OLDEST)).items
+    return found[0] if found else None

@@ -1,0 +1,129 @@
+"""What stands around the list of tasks: counts by value, activity, spans of time, the same search elsewhere."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from umbel.errors import QueryError
+from umbel.model import terms
+from umbel.model.query import Compare, Field, Node
+from umbel.model.tally import Facet, tally
+from umbel.model.task import State
+from umbel.web.deps import Deps
+from umbel.web.pages.activity import Activity, activity
+from umbel.web.pages.sampled import Kept, Sample, look
+
+kept: Final[Kept[Sides]] = Kept()
+
+#: Values of one facet that are shown.
+VALUES: Final = 8
+TITLES: Final = {
+    Field.NAME: "Name",
+    Field.WORKER: "Worker",
+    Field.QUEUE: "Queue",
+    Field.EXCEPTION: "Exception",
+}
+SPANS: Final = ("15m", "1h", "6h", "1d", "7d")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One value beside the list."""
+
+    text: str
+    count: int
+    #: Of the tasks that were looked at, 0 to 1.
+    share: float
+    chosen: bool
+    #: The search with its term added, or taken away; None where no search can say it.
+    q: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A facet."""
+
+    title: str
+    choices: Sequence[Choice]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Everything around the list."""
+
+    #: How many of the tasks looked at are in each state, whatever states are chosen.
+    states: Mapping[State, int]
+    groups: Sequence[Group]
+    #: Tasks that were looked at, and whether these are all.
+    looked_at: int
+    whole: bool
+    #: Conditions of the search beside the list that are chosen.
+    chosen: int
+    activity: Activity | None
+    #: Spans of time to choose from: name, search, whether it is the one.
+    spans: Sequence[tuple[str, str, bool]]
+    #: The search without any time.
+    timeless: str
+
+
+def sides(deps: Deps, q: str, state: str, asked: Node, where: Node) -> Sides:
+    """All of it; `asked` is the text's meaning, `where` that and the states of the list `state`."""
+    return kept.get(deps.reader, f"{state}\0{q}", deps.clock, lambda: _made(deps, q, state, asked, where))
+
+
+def _made(deps: Deps, q: str, state: str, asked: Node, where: Node) -> Sides:
+    sample = look(deps.reader, where)
+    facets = tally(sample.tasks, VALUES)
+    states = tally(look(deps.reader, asked).tasks, VALUES)[Field.STATE] if state else facets[Field.STATE]
+    groups = [_group(q, facets[field], sample) for field in TITLES]
+    return Sides(
+        states={State(value.text): value.count for value in states.values},
+        groups=groups,
+        looked_at=len(sample.tasks),
+        whole=sample.whole,
+        chosen=sum(choice.chosen for group in groups for choice in group.choices),
+        activity=activity(deps.reader, where, sample, deps.clock.now()),
+        spans=[_span(q, name) for name in SPANS],
+        timeless=terms.within(q, Field.RECEIVED, "", ""),
+    )
+
+
+def _group(q: str, facet: Facet, sample: Sample) -> Group:
+    choices = [
+        Choice(
+            value.text,
+            value.count,
+            value.count / len(sample.tasks),
+            terms.has(q, value.condition),
+            _toggled(q, value.condition),
+        )
+        for value in facet.values
+    ]
+    return Group(TITLES[facet.field], choices, facet.more)
+
+
+def _toggled(q: str, condition: Compare) -> str | None:
+    try:
+        return terms.toggle(q, condition)
+    except QueryError:
+        # A value with a character that no search may hold.
+        return None
+
+
+def _span(q: str, name: str) -> tuple[str, str, bool]:
+    then = terms.within(q, Field.RECEIVED, f"-{name}", "")
+    return name, then, then == q
+
+
+def as_curl(base: str, q: str) -> str:
+    """The same search of the API under the address `base`, as a command for a shell."""
+    return f"curl -G {shlex.quote(f'{base}/api/v1/tasks')} --data-urlencode {shlex.quote(f'q={q}')}"
+
+
+def as_umbel(q: str) -> str:
+    """The same search of the store, as a command for a shell."""
+    return f"umbel tasks -- {shlex.quote(q)}" if q else "umbel tasks"

@@ -1,0 +1,24 @@
+"""Makes the fixtures of services.py known to every test, sets Hypothesis up, and leaves the long drills out."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["tests.services"]
+
+# A busy machine is no failure: no deadlines. CI repeats the same examples, so that a red run can be repeated.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long form of a drill runs only where `-m` names it, as `make drill` does."""
+    if "drill" in str(config.option.markexpr):
+        return
+    long = [item for item in items if item.get_closest_marker("drill")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]

@@ -1,0 +1,99 @@
+"""Tasks without an end, against a real worker and a real result backend: who has them, who ended, who is lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.source_rigs import unique
+from tests.services import CeleryWorker, RedisServer, wait_until
+from tests.support.app import client
+from tests.web.events import T, heartbeat, online, received, sent, started
+from tests.web.stage import Stage
+from umbel.control import commands as c
+from umbel.control.client import CeleryControl
+from umbel.control.client_runs import CeleryRuns
+from umbel.model.event import AnyEvent
+from umbel.runtime.app import load_app
+from umbel.stores.sqlite.audit import SqliteAudit
+from umbel.web import stuck
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+HOST = "w1@shop"
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def test_each_task_without_an_end_is_found_held_ended_orphaned_or_unknown_with_the_evidence(
+    stage: Stage, redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stuck, "PATIENCE", 60.0)
+    base = redis_server.url.rstrip("/").removesuffix("/0")
+    broker, backend, queue = f"{base}/5", f"{base}/6", unique("stuck")
+    running, done, lost, gone, waits, young = (unique(name) for name in ("r", "d", "l", "g", "w", "y"))
+    elsewhere: list[AnyEvent] = [replace_host(event, "old@shop") for event in (online(), received(gone), started(gone))]
+    stage.commit([online(), heartbeat(), *elsewhere, sent(waits), received(young, T + 7_000)])
+    for id_ in (running, done, lost):
+        stage.commit([received(id_), started(id_)])
+    stage.clock.step(T + 7_200 - stage.clock.now())
+    stage.commit([heartbeat(at=T + 7_200)])
+    stage.settings = replace(stage.settings, broker=broker, result_backend=backend)
+    stage.control = made = CeleryControl(stage.settings)
+    stage.runs = CeleryRuns(stage.settings, load_app)
+    stage.audit = SqliteAudit(stage.directory / "audit.db", stage.clock)
+    worker = CeleryWorker(broker, tmp_path, backend=backend, hostname=HOST, queues=[queue], concurrency=1)
+    producer = client(broker, backend)
+    try:
+        worker.start()
+        producer.send_task("support.add", (1, 2), task_id=done, queue=queue).get(timeout=60)
+        producer.send_task("support.sleep", (600,), task_id=running, queue=queue)
+        active = c.Active((HOST,))
+        wait_until(lambda: running in str(list(made.call(active, 60.0))), "the task running", timeout=60)
+        with stage.client() as browser:
+            answer = browser.post("/api/v1/stuck", json={"older_than": 3_600})
+            found = {item["task_id"]: item for item in answer.json()["items"]}
+            assert {id_: item["outcome"] for id_, item in found.items()} == {
+                running: "held",
+                done: "ended",
+                lost: "orphaned",
+                gone: "orphaned",
+                waits: "unknown",
+            }
+            assert found[running]["evidence"] == f"{HOST} has it: active."
+            assert "has it as SUCCESS" in found[done]["evidence"]
+            assert f"{HOST} is online and does not have it" in found[lost]["evidence"]
+            assert "old@shop is not online" in found[gone]["evidence"]
+            assert "Orphaned: no worker has it any more" in browser.get(f"/tasks/{lost}").text
+            assert "has it as SUCCESS" in browser.get(f"/tasks/{done}").text
+            text = browser.get("/stuck").text
+            assert (lost in text, gone in text, running in text) == (True, True, False)
+            (action, *_) = browser.get("/api/v1/audit").json()["items"]
+            assert (action["action"], action["replies"][0]["outcome"]) == ("find_stuck", "ok")
+            # Who is silent has said nothing about its tasks.
+            monkeypatch.setattr(stuck, "PATIENCE", 0.5)
+            worker.pause()
+            again = browser.post("/api/v1/stuck", json={"older_than": 3_600}).json()["items"]
+            worker.resume()
+            outcomes = {item["task_id"]: item["outcome"] for item in again}
+            assert (outcomes[lost], outcomes[running], outcomes[gone]) == ("unknown", "unknown", "orphaned")
+        stage.settings = replace(stage.settings, read_only=True)
+        with stage.client() as browser:
+            assert browser.post("/api/v1/stuck", json={}).status_code == 403
+            assert browser.post("/stuck", data={"minutes": "60"}).status_code == 403
+    finally:
+        worker.kill()
+        producer.close()
+        made.close()
+        stage.runs.close()
+        stage.close()
+
+
+def replace_host(event: AnyEvent, hostname: str) -> AnyEvent:
+    """The same event from another worker."""
+    return type(event)(**{name: getattr(event, name) for name in event.__struct_fields__} | {"hostname": hostname})

@@ -1,0 +1,139 @@
+"""One real worker, watched by Umbel and by Flower at once: the same questions to both."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tests.support.celery import ROOT, CeleryWorker
+from tests.support.environment import free_port, wait_until
+from tests.support.process import Process
+from tests.support.redis import RedisServer
+from tests.support.umbel import UmbelProcess
+
+APP = "tests.support.app"
+OPEN = {"FLOWER_UNAUTHENTICATED_API": "1", "PYTHONPATH": str(ROOT)}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer over HTTP."""
+
+    status: int
+    media: str
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass(frozen=True)
+class Service:
+    """Something that speaks Flower's API."""
+
+    name: str
+    port: int
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        form: Mapping[str, str] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """One request; `form` as a form, `body` as JSON or, where it is a text, as it is."""
+        sent = {"Host": f"127.0.0.1:{self.port}", **(headers or {})}
+        raw: bytes | None = None
+        if form is not None:
+            raw = urllib.parse.urlencode(form).encode()
+            sent["Content-Type"] = "application/x-www-form-urlencoded"
+        elif body is not None:
+            raw = (body if isinstance(body, str) else json.dumps(body)).encode()
+            sent["Content-Type"] = "application/json"
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, raw, sent)
+            response = connection.getresponse()
+            text = response.read().decode()
+            return Reply(response.status, response.getheader("Content-Type") or "", text)
+        finally:
+            connection.close()
+
+    def get(self, path: str, **query: object) -> Reply:
+        """GET with a query."""
+        return self.ask("GET", path + ("?" + urllib.parse.urlencode(query) if query else ""))
+
+    def post(self, path: str, **form: str) -> Reply:
+        """POST of a form."""
+        return self.ask("POST", path, form)
+
+    def apply(self, name: str, body: object, way: str = "apply") -> Reply:
+        """Start a task."""
+        return self.ask("POST", f"/api/task/{way}/{name}", body=body)
+
+
+class Rig:
+    """Broker, worker, Umbel, and Flower where it is installed; ids of one task of each kind."""
+
+    def __init__(self, server: RedisServer, directory: Path) -> None:
+        base = server.url.rstrip("/").removesuffix("/0")
+        self.broker, self.backend = f"{base}/14", f"{base}/15"
+        self.directory = directory
+        self.worker = CeleryWorker(self.broker, directory, backend=self.backend, hostname="w1@flower-test", args=["-E"])
+        celery = [sys.executable, "-m", "celery", "-A", APP, "-b", self.broker, "--result-backend", self.backend]
+        self.umbel = UmbelProcess(
+            "up", "-A", APP, "--broker", self.broker, "--result-backend", self.backend, directory=directory, env=OPEN
+        )
+        self.services = {"umbel": Service("umbel", self.umbel.port)}
+        self.flower: Process | None = None
+        if find_spec("flower") is not None:
+            port = free_port()
+            argv = [*celery, "flower", "--address=127.0.0.1", f"--port={port}"]
+            self.flower = Process(argv, log=directory / "flower.log", env=OPEN, cwd=directory)
+            self.services["flower"] = Service("flower", port)
+        self.ids: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Start everything and let both see a task of each kind to its end."""
+        if self.flower is not None:
+            self.flower.start()
+        self.umbel.start()
+        self.worker.start()
+        for service in self.services.values():
+            wait_until(lambda service=service: self._ready(service), f"{service.name} seeing the worker", timeout=90)  # type: ignore[misc]
+        umbel = self.services["umbel"]
+        for kind, name, body in (
+            ("add", "support.add", {"args": [1, 2]}),
+            ("fail", "support.fail", {"args": ["no luck"]}),
+            ("flaky", "support.flaky", {"kwargs": {"retries": 1}}),
+        ):
+            self.ids[kind] = umbel.apply(name, body).json["task-id"]
+        for service in self.services.values():
+            wait_until(lambda service=service: self._seen(service), f"{service.name} seeing the tasks", timeout=60)  # type: ignore[misc]
+
+    def _ready(self, service: Service) -> bool:
+        try:
+            answer = service.get("/api/workers", refresh="1")
+        except OSError:
+            return False
+        return answer.status == 200 and self.worker.hostname in answer.json
+
+    def _seen(self, service: Service) -> bool:
+        tasks = service.get("/api/tasks").json
+        ended = {"add": "SUCCESS", "fail": "FAILURE", "flaky": "SUCCESS"}
+        return all(tasks.get(self.ids[kind], {}).get("state") == state for kind, state in ended.items())
+
+    def stop(self) -> None:
+        """Stop everything."""
+        for process in (self.flower, self.umbel, self.worker):
+            if process is not None:
+                process.kill()

@@ -1,0 +1,1 @@
+"""What the pages compute, and what they show, without a browser."""

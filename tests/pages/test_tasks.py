@@ -1,0 +1,136 @@
+"""The list of tasks: what stands around it, its columns, and what its forms do to the address."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.web.events import T, failure, received, sent, success
+from tests.web.stage import Stage
+from umbel.model.query import Compare, Field, Op
+from umbel.model.task import State
+from umbel.model.terms import has
+from umbel.web.pages import tasks
+from umbel.web.pages.sampled import TASKS
+from umbel.web.pages.task_columns import USUAL, as_text, columns_of
+
+
+@pytest.fixture
+def shop(stage: Stage) -> Stage:
+    stage.clock.step(T + 60 - stage.clock.now())
+    stage.well()
+    others = [sent("r", name="shop.refund", queue="slow"), received("r", name="shop.refund")]
+    stage.commit([*success("a"), *success("b"), *failure("c"), *others])
+    return stage
+
+
+def choices(found: tasks.Context, title: str) -> dict[str, int]:
+    assert found.sides is not None
+    return {one.text: one.count for group in found.sides.groups if group.title == title for one in group.choices}
+
+
+def test_values_are_counted_beside_the_list_and_each_adds_its_term(shop: Stage) -> None:
+    found = tasks.load(shop.deps(), "queue:mail")
+    assert found.sides is not None
+    assert choices(found, "Name") == {"shop.pay": 3}
+    assert choices(found, "Exception") == {"ValueError": 1}
+    assert found.sides.states == {State.SUCCESS: 2, State.FAILURE: 1}
+    assert (found.sides.looked_at, found.sides.whole) == (3, True)
+    (name,) = found.sides.groups[0].choices
+    assert name.q is not None
+    assert has(name.q, Compare(Field.NAME, Op.EQ, "shop.pay"))
+    narrowed = tasks.load(shop.deps(), name.q).sides
+    assert narrowed is not None
+    assert (narrowed.groups[0].choices[0].chosen, narrowed.groups[0].choices[0].q) == (True, "queue:mail")
+
+
+def test_states_are_counted_whatever_states_are_chosen(shop: Stage) -> None:
+    found = tasks.load(shop.deps(), "", "failure")
+    assert found.sides is not None
+    assert found.sides.states == {State.SUCCESS: 2, State.FAILURE: 1, State.RECEIVED: 1}
+    assert choices(found, "Name") == {"shop.pay": 1}
+
+
+def test_counts_of_a_part_say_so(shop: Stage) -> None:
+    shop.commit([received(f"n{n}", T + 10 + n / 100) for n in range(TASKS)])
+    found = tasks.load(shop.deps()).sides
+    assert found is not None
+    assert (found.looked_at, found.whole) == (TASKS, False)
+    with shop.client() as client:
+        assert f"Counts of the newest {TASKS} found" in client.get("/tasks").text
+
+
+@pytest.mark.parametrize("q", ["", "name:shop.*", "name:=shop.pay", "state:SUCCESS OR state:FAILURE", "received:>-1h"])
+def test_what_rollups_can_tell_is_drawn_of_every_task(shop: Stage, q: str) -> None:
+    sides = tasks.load(shop.deps(), q).sides
+    assert sides is not None
+    assert sides.activity is not None
+    counted = {line.key: sum(value or 0 for value in line.values) for line in sides.activity.chart.lines}
+    assert counted == {"succeeded": 2, "failed": 1}
+    assert sides.activity.note.startswith("every one")
+
+
+def test_what_they_cannot_is_drawn_of_those_that_were_found(shop: Stage) -> None:
+    sides = tasks.load(shop.deps(), "worker:w1").sides
+    assert sides is not None
+    assert sides.activity is not None
+    counted = {line.key: sum(value or 0 for value in line.values) for line in sides.activity.chart.lines}
+    assert counted == {"succeeded": 2, "failed": 1, "open": 1}
+    assert sides.activity.note == "all 4 found, by when they were received"
+
+
+@pytest.mark.parametrize("q", ["finished:<2001-01-01", "name:=nothing", "worker:nothing", "received:>2100-01-01"])
+def test_an_empty_span_has_no_bars(shop: Stage, q: str) -> None:
+    sides = tasks.load(shop.deps(), q).sides
+    assert sides is not None
+    assert sides.activity is None or sides.activity.chart.lines == ()
+
+
+def address(shop: Stage, query: str) -> dict[str, list[str]]:
+    with shop.client() as client:
+        answer = client.get(f"/tasks?{query}", follow_redirects=False)
+    assert answer.status_code == 303
+    return parse_qs(urlsplit(answer.headers["location"]).query)
+
+
+def test_a_form_for_a_span_replaces_the_times_of_the_search(shop: Stage) -> None:
+    asked = address(shop, "q=a+received:>-7d&from=-2h&to=2026-11-23+10:30&state=FAILURE&cols=id,name")
+    expected = {"q": ["a received:>=-2h received:<2026-11-23T10:30"], "state": ["FAILURE"], "cols": ["id,name"]}
+    assert asked == expected
+    assert address(shop, "q=a+received:>-7d&from=&to=") == {"q": ["a"]}
+
+
+def test_a_form_of_columns_becomes_one_list_and_one_may_move(shop: Stage) -> None:
+    assert address(shop, "cols=state&cols=run&cols=name") == {"cols": ["state,run,name"]}
+    assert address(shop, "cols=state&cols=run&cols=name&left=name") == {"cols": ["state,name,run"]}
+    assert address(shop, "&".join(f"cols={key}" for key in USUAL)) == {}
+
+
+def test_chosen_columns_are_shown_in_their_order_and_kept_by_every_link(shop: Stage) -> None:
+    with shop.client() as client:
+        text = client.get("/tasks?cols=run,name,result,parent").text
+    heads = re.findall(r"<th [^>]*>(\w+)</th>", text)
+    assert heads == ["Run", "Name", "Result", "Parent"]
+    assert "&#39;done&#39;" in text
+    links = [html.unescape(link) for link in re.findall(r'href="(/tasks\?[^"]*)"', text)]
+    assert len(links) > 10
+    kept = [link for link in links if "cols=run%2Cname%2Cresult%2Cparent" in link or "worker%3A" in link]
+    assert [link for link in links if link not in kept] == []
+
+
+def test_columns_go_by_flowers_names_too_and_unknown_ones_are_left_out() -> None:
+    assert as_text(columns_of("uuid, runtime,nonsense,name,uuid")) == "id,run,name"
+    assert as_text(columns_of("nonsense")) == ""
+
+
+def test_a_search_is_told_for_a_shell_with_its_quotes(shop: Stage) -> None:
+    shop.settings = replace(shop.settings, url_prefix="/umbel")
+    with shop.client() as client:
+        text = html.unescape(client.get("/umbel/tasks", params={"q": "-worker:it's", "state": "FAILURE"}).text)
+    whole = "'(-worker:it'\"'\"'s) (state:FAILURE)'"
+    assert f"umbel tasks -- {whole}" in text
+    assert f"curl -G http://127.0.0.1:5555/umbel/api/v1/tasks --data-urlencode 'q={whole[1:]}" in text

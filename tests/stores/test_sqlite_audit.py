@@ -1,0 +1,106 @@
+"""The audit trail: written before and after, by several processes, never changed, bounded, and kept when damaged."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from umbel.clock import ManualClock
+from umbel.control.audit import Action, Told
+from umbel.errors import StoreError
+from umbel.stores.sqlite.audit import TRIM_EVERY, SqliteAudit
+
+
+def action(what: str = "revoke", **arguments: object) -> Action:
+    return Action(1_750_000_000.0, "ann", "10.0.0.7", what, "api", arguments, ("w1@h",))
+
+
+def test_an_action_is_there_before_it_ends_and_with_its_replies_after(tmp_path: Path) -> None:
+    audit = SqliteAudit(tmp_path / "data/audit.db", ManualClock())
+    number = audit.begin(action(task_id=["a"], terminate=True))
+    (begun,) = audit.read(10)
+    assert begun.ended_at is None
+    assert begun.action == Action(
+        1_750_000_000.0, "ann", "10.0.0.7", "revoke", "api", {"task_id": ["a"], "terminate": True}, ["w1@h"]
+    )
+    audit.end(number, 5.0, [Told("w1@h", "ok", '{"ok": "x"}'), Told("w2@h", "silent", "no answer")])
+    audit.close()
+    again = SqliteAudit(tmp_path / "data/audit.db", ManualClock())
+    (ended,) = again.read(10)
+    assert ended.ended_at == 5.0
+    assert ended.replies == [("w1@h", "ok", '{"ok": "x"}'), ("w2@h", "silent", "no answer")]
+    again.close()
+
+
+def test_several_webs_write_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    webs = [SqliteAudit(tmp_path / "audit.db", ManualClock()) for _ in range(4)]
+
+    def write(web: SqliteAudit) -> None:
+        for _ in range(50):
+            web.end(web.begin(action()), 1.0, [])
+
+    threads = [threading.Thread(target=write, args=(web,)) for web in webs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = webs[0].read(1_000)
+    assert len({item.id for item in found}) == 200
+    assert all(item.ended_at for item in found)
+    assert [item.id for item in webs[0].read(2, before=found[4].id)] == [found[5].id, found[6].id]
+    for web in webs:
+        web.close()
+
+
+def test_what_was_written_cannot_be_changed(tmp_path: Path) -> None:
+    audit = SqliteAudit(tmp_path / "audit.db", ManualClock())
+    audit.begin(action())
+    with (
+        sqlite3.connect(tmp_path / "audit.db") as other,
+        pytest.raises(sqlite3.IntegrityError, match="only added to"),
+    ):
+        other.execute("UPDATE action SET who = 'nobody'")
+    other.close()
+    audit.close()
+
+
+def test_it_is_bounded_in_count_and_bytes(tmp_path: Path) -> None:
+    few = SqliteAudit(tmp_path / "few.db", ManualClock(), actions=10)
+    for _ in range(TRIM_EVERY + 1):
+        few.end(few.begin(action()), 1.0, [])
+    assert len(few.read(1_000)) == 10
+    few.close()
+    small = SqliteAudit(tmp_path / "small.db", ManualClock(), size=1_000_000)
+    for _ in range(15 * TRIM_EVERY + 1):
+        small.begin(action(text="x" * 10_000))
+    assert len(small.read(1_000)) <= 500
+    small.close()
+
+
+def test_long_arguments_and_replies_are_cut(tmp_path: Path) -> None:
+    audit = SqliteAudit(tmp_path / "audit.db", ManualClock())
+    number = audit.begin(action(ids=["x" * 100] * 1_000))
+    audit.end(number, 1.0, [Told(f"w{n}", "ok", "y" * 10_000) for n in range(2_000)])
+    (item,) = audit.read(1)
+    assert list(item.action.arguments) == ["cut"]
+    assert len(item.replies) == 1_000
+    assert (tmp_path / "audit.db").stat().st_size < 1_000_000
+    audit.close()
+
+
+def test_a_damaged_trail_is_set_aside_and_a_new_one_begun(tmp_path: Path) -> None:
+    (tmp_path / "audit.db").write_bytes(b"no database at all" * 1_000)
+    audit = SqliteAudit(tmp_path / "audit.db", ManualClock())
+    audit.begin(action())
+    assert len(audit.read(10)) == 1
+    assert [file.name for file in tmp_path.glob("audit.db.damaged-*")] == ["audit.db.damaged-1750000000"]
+    audit.close()
+
+
+def test_a_place_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="--data-dir"):
+        SqliteAudit(tmp_path / "file/data/audit.db", ManualClock()).begin(action())

@@ -1,0 +1,242 @@
+"""Sealing: a full segment is rewritten beside the writer, and nobody notices but the disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.store_oracle import check
+from tests.conformance.store_process import START, commit_of, history
+from tests.conformance.store_rigs import all_tasks
+from tests.conformance.test_stores import SPAN, commit, ended
+from umbel.clock import ManualClock
+from umbel.model.event import AnyEvent, TaskFailed, TaskSucceeded
+from umbel.model.merge import fold
+from umbel.model.query import Compare, Field, Op, Page
+from umbel.retention import Retention
+from umbel.stores.sqlite import SqliteReader, SqliteWriter, sealing
+from umbel.stores.sqlite.bitmaps import bits_of, number_of, positions_of
+from umbel.stores.sqlite.candidates import grams_of
+from umbel.stores.sqlite.seal import seal
+
+NOW = START + 10_000
+BATCHES = history()[:60]
+EVENTS = [event for batch in BATCHES for event in batch]
+
+
+class Store:
+    """A writer whose segments hold 200 tasks, and a reader."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "umbel.db"
+        self.writer = SqliteWriter(self.path, clock=ManualClock(), segment_tasks=200, quiet=0.0)
+        self.writer.open()
+        self.reader = SqliteReader(self.path, budget=60.0)
+
+    def fill(self) -> None:
+        for number, batch in enumerate(BATCHES):
+            self.writer.write(commit_of(number, batch))
+
+    def settle(self, until: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Upkeep until something holds."""
+        deadline = time.monotonic() + 120
+        while not until():
+            assert time.monotonic() < deadline
+            self.writer.maintain(Retention(), NOW)
+            meanwhile()
+            time.sleep(0.01)
+
+    def sealed(self) -> list[bool]:
+        """Of each part, the newest first."""
+        return [part.sealed for part in self.reader.parts()]
+
+    @property
+    def process(self) -> int | None:
+        """The process that rewrites a segment."""
+        work = self.writer._upkeep.sealing._work
+        return work.process.pid if work is not None and work.process is not None else None
+
+    def files(self) -> set[str]:
+        return {file.name for file in self.path.with_name("umbel.db.segments").iterdir()}
+
+
+@pytest.fixture
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    made = Store(tmp_path)
+    yield made
+    made.writer.close()
+    made.reader.close()
+
+
+@pytest.fixture
+def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even small segments are sealed by a process."""
+    monkeypatch.setattr(sealing, "INLINE_TASKS", 0)
+
+
+def all_but_newest(store: Store) -> Callable[[], bool]:
+    return lambda: store.sealed()[1:] == [True] * (len(store.sealed()) - 1) and len(store.sealed()) > 1
+
+
+def test_sealed_by_a_process_beside_the_writer_all_answers_stay_the_same(store: Store, beside: None) -> None:
+    store.fill()
+    seen: set[int | None] = set()
+
+    def look() -> None:
+        seen.add(store.process)
+        assert len(all_tasks(store.reader, limit=500)) == len(fold(EVENTS))
+
+    before = sum(part.bytes for part in store.reader.parts())
+    store.settle(all_but_newest(store), look)
+    assert len(seen - {None}) >= 2
+    check(store.reader, EVENTS, SPAN)
+    assert sum(part.bytes for part in store.reader.parts()) < before
+    assert not any("sealing" in name for name in store.files())
+
+
+def test_what_is_written_while_a_segment_is_sealed_is_not_lost(store: Store, beside: None) -> None:
+    events = [event for n in range(450) for event in ended(f"t{n}", START + n)[:2]]
+    for at in range(0, len(events), 100):
+        store.writer.write(commit(events[at : at + 100], START))
+    written: list[AnyEvent] = []
+
+    def meanwhile() -> None:
+        at = len(written)
+        if at < 400:
+            late = TaskSucceeded(hostname="w1@a", pid=1, timestamp=NOW + at, uuid=f"t{at}", result="r", runtime=3.0)
+            store.writer.write(commit([late], START))
+            written.append(late)
+
+    store.settle(lambda: all_but_newest(store)() and len(written) == 400, meanwhile)
+    check(store.reader, events + written, (SPAN[0], NOW + 5_000))
+
+
+def test_late_events_about_sealed_tasks_join_and_are_found(store: Store) -> None:
+    store.fill()
+    store.settle(all_but_newest(store))
+    ids = sorted(fold([event for batch in BATCHES[:5] for event in batch]))[:20]
+    late: list[AnyEvent] = [
+        TaskFailed(hostname="new@w", pid=9, timestamp=NOW, uuid=id_, exception="Überlauf('neu')", traceback="tb")
+        for id_ in ids
+    ]
+    store.writer.write(commit(late, START))
+    span = (SPAN[0], NOW + 5_000)
+    check(store.reader, EVENTS + late, span)
+    for where in (
+        Compare(Field.EXCEPTION, Op.CONTAINS, "überlauf"),
+        Compare(Field.WORKER, Op.EQ, "new@w"),
+        Compare(Field.FINISHED, Op.GE, NOW),
+    ):
+        expected = 0 if where.field is Field.EXCEPTION else 20
+        assert len(all_tasks(store.reader, where, 7)) == store.reader.count(where).n == expected
+    assert store.reader.count(Compare(Field.TEXT, Op.CONTAINS, "berlauf('NEU")).n == 20
+    store.writer.close()
+    store.writer.open()
+    check(store.reader, EVENTS + late, span)
+
+
+def test_a_killed_sealing_process_leaves_the_old_file_and_is_tried_again(
+    store: Store, beside: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sealing, "AGAIN", 0.0)
+    store.fill()
+    killed = 0
+
+    def kill() -> None:
+        nonlocal killed
+        if killed < 3 and store.process is not None:
+            os.kill(store.process, signal.SIGKILL)
+            killed += 1
+
+    store.settle(lambda: killed == 3, kill)
+    check(store.reader, EVENTS, SPAN)
+    store.settle(all_but_newest(store))
+    assert "not sealed" in caplog.text
+    check(store.reader, EVENTS, SPAN)
+
+
+def test_a_writer_that_stops_takes_its_sealing_process_with_it(store: Store, beside: None) -> None:
+    store.fill()
+    store.settle(lambda: store.process is not None)
+    process = store.process
+    assert process is not None
+    store.writer.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    assert not any("sealing" in name for name in store.files())
+    store.writer.open()
+    check(store.reader, EVENTS, SPAN)
+
+
+def test_an_orphaned_sealing_gives_up(store: Store, tmp_path: Path) -> None:
+    store.fill()
+    source = store.path.with_name("umbel.db.segments") / "000001.db"
+    with pytest.raises(Exception, match=r"given up|interrupted"):
+        seal(source, tmp_path / "new", 1, Retention(), NOW, gone=lambda: True)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("crash", ["before the catalog knows", "before the old file is gone"])
+def test_of_two_files_of_a_segment_the_newer_one_is_taken(store: Store, tmp_path: Path, crash: str) -> None:
+    store.fill()
+    store.writer.close()
+    directory = store.path.with_name("umbel.db.segments")
+    seal(directory / "000001.db", directory / "000001-1.db", 1, Retention(), NOW)
+    if crash == "before the old file is gone":
+        with sqlite3.connect(store.path) as catalog:
+            catalog.execute("UPDATE segment SET generation = 1 WHERE number = 1")
+    store.writer.open()
+    assert "000001.db" not in store.files()
+    assert store.sealed()[-1]
+    check(store.reader, EVENTS, SPAN)
+
+
+def test_a_lost_catalog_is_made_anew_from_sealed_segments(store: Store) -> None:
+    store.fill()
+    store.settle(all_but_newest(store))
+    sealed = store.sealed()
+    store.writer.close()
+    store.path.unlink()
+    store.writer.open()
+    check(store.reader, EVENTS, SPAN)
+    assert store.sealed() == sealed
+
+
+def test_a_search_that_takes_too_long_is_interrupted_and_goes_on(tmp_path: Path, store: Store) -> None:
+    store.fill()
+    store.settle(all_but_newest(store))
+    hasty = SqliteReader(store.path, budget=0.0)
+    where = Compare(Field.ARGS, Op.CONTAINS, "no")
+    cursor, rounds, found = "", 0, 0
+    while True:
+        page = hasty.tasks(where, Page(50, cursor))
+        rounds, found = rounds + 1, found + len(page.items)
+        if page.next is None:
+            break
+        assert page.covered_since is not None
+        cursor = page.next
+    assert rounds > 1
+    assert found == len(all_tasks(store.reader, where, 50))
+    hasty.close()
+
+
+def test_positions_come_back_from_bits_in_either_order() -> None:
+    positions = [0, 7, 8, 63, 64, 1_000, 4_095]
+    assert list(positions_of(number_of(positions), descending=False)) == positions
+    assert list(positions_of(int.from_bytes(bits_of(positions), "little"), descending=True)) == positions[::-1]
+    assert list(positions_of(0, descending=True)) == []
+
+
+def test_entries_of_the_index_are_those_that_a_match_must_have() -> None:
+    assert grams_of(Op.CONTAINS, 'a"b') == ['"a""b"']
+    assert grams_of(Op.GLOB, "ab*cdef*") == ['"cde"', '"def"']
+    assert grams_of(Op.CONTAINS, "ab\0cd") == []
+    assert grams_of(Op.CONTAINS, "mer-12@") == ['"mer"', '"er-"', '"r-1"', '"-12"', '"12@"']
+    assert grams_of(Op.CONTAINS, "mer-123@") == ['"r-1"', '"-12"', '"123"', '"23@"']
+    assert len(grams_of(Op.CONTAINS, "".join(map(chr, range(200, 400))))) == 24

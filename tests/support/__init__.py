@@ -1,0 +1,1 @@
+"""Real servers, workers and programs for the tests; `services` makes fixtures of them."""
