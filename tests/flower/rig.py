@@ -8,6 +8,7 @@ import sys
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -109,16 +110,24 @@ class Rig:
         self.umbel.start()
         self.worker.start()
         for service in self.services.values():
-            wait_until(lambda service=service: self._ready(service), f"{service.name} seeing the worker", timeout=90)  # type: ignore[misc]
-        umbel = self.services["umbel"]
+            wait_until(partial(self._ready, service), f"{service.name} seeing the worker", timeout=180)
+        for service in self.services.values():
+            wait_until(partial(self._hears, service), f"{service.name} hearing events", timeout=180, every=1.0)
         for kind, name, body in (
             ("add", "support.add", {"args": [1, 2]}),
             ("fail", "support.fail", {"args": ["no luck"]}),
             ("flaky", "support.flaky", {"kwargs": {"retries": 1}}),
         ):
-            self.ids[kind] = umbel.apply(name, body).json["task-id"]
+            self.ids[kind] = self.services["umbel"].apply(name, body).json["task-id"]
         for service in self.services.values():
-            wait_until(lambda service=service: self._seen(service), f"{service.name} seeing the tasks", timeout=60)  # type: ignore[misc]
+            wait_until(partial(self._seen, service), f"{service.name} seeing the tasks", timeout=180)
+
+    def _hears(self, service: Service) -> bool:
+        """Whether it has seen any task: Flower answers before it listens, and what it did not hear it never shows."""
+        if service.get("/api/tasks", limit=1).json:
+            return True
+        self.services["umbel"].ask("POST", "/api/task/async-apply/support.add", body={"args": [0, 0]})
+        return False
 
     def _ready(self, service: Service) -> bool:
         try:
