@@ -18,6 +18,13 @@ app.conf.update(
 )
 
 
+def client(broker: str, backend: str) -> Celery:
+    """The same app with a broker and a result backend: what a producer uses. Close it."""
+    made = Celery("tests.control.again_app", broker=broker, backend=backend, set_as_current=False)
+    made.conf.update(task_send_sent_event=True, result_extended=True)
+    return made
+
+
 def told(*args: Any, **kwargs: Any) -> str:
     """Everything that was given, with its types."""
     return repr((list(args), sorted(kwargs.items())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import pytest
 import redis
 from celery import chord
 
-from tests.control.again_app import app
+from tests.conformance.source_rigs import unique
+from tests.control.again_app import client
 from tests.flower.rig import Service
-from tests.services import CeleryWorker, RedisServer, UmbelProcess, wait_until
+from tests.services import CeleryWorker, RabbitMQServer, RedisServer, UmbelProcess, wait_until
 from tests.support.celery import ROOT
 from umbel.brokers.redis_messages import message_of
 
@@ -29,10 +31,8 @@ LONG = "a long text, " * 500
 class Play:
     """A worker, Umbel beside it, and a producer."""
 
-    def __init__(self, server: RedisServer, directory: Path) -> None:
-        base = server.url.rstrip("/").removesuffix("/0")
-        self.broker, self.backend = f"{base}/{BROKER}", f"{base}/{BACKEND}"
-        self.client = redis.Redis.from_url(self.broker)
+    def __init__(self, broker: str, backend: str, directory: Path) -> None:
+        self.broker, self.backend = broker, backend
         self.worker = CeleryWorker(
             self.broker,
             directory,
@@ -45,7 +45,7 @@ class Play:
         options = ("--broker", self.broker, "--result-backend", self.backend)
         self.umbel = UmbelProcess("up", *options, directory=directory, env={"PYTHONPATH": str(ROOT)})
         self.service = Service("umbel", self.umbel.port)
-        app.conf.update(broker_url=self.broker, result_backend=self.backend)
+        self.app = client(self.broker, self.backend)
 
     def start(self) -> None:
         self.umbel.start()
@@ -56,12 +56,11 @@ class Play:
     def stop(self) -> None:
         self.umbel.kill()
         self.worker.kill()
-        self.client.close()
-        app.close()
+        self.app.close()
 
     def send(self, name: str, args: Any = (), kwargs: Any = None, **options: Any) -> str:
         """Send a task as any producer would; its id."""
-        return str(app.send_task(name, args, kwargs or {}, **options).id)
+        return str(self.app.send_task(name, args, kwargs or {}, **options).id)
 
     def task(self, task_id: str) -> dict[str, Any]:
         answer = self.service.get(f"/api/v1/tasks/{task_id}")
@@ -80,17 +79,35 @@ class Play:
         return found
 
     def result(self, task_id: str) -> Any:
-        return app.AsyncResult(task_id).get(timeout=120)
+        return self.app.AsyncResult(task_id).get(timeout=120)
 
 
-@pytest.fixture(scope="module")
-def play(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
-    made = Play(redis_server, tmp_path_factory.mktemp("again"))
+@contextmanager
+def played(broker: str, backend: str, directory: Path) -> Iterator[Play]:
+    made = Play(broker, backend, directory)
     try:
         made.start()
         yield made
     finally:
         made.stop()
+
+
+def database(server: RedisServer, number: int) -> str:
+    return f"{server.url.rstrip('/').removesuffix('/0')}/{number}"
+
+
+@pytest.fixture(scope="module")
+def play(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
+    broker, backend = (database(redis_server, number) for number in (BROKER, BACKEND))
+    with played(broker, backend, tmp_path_factory.mktemp("again")) as made:
+        yield made
+
+
+@pytest.fixture
+def rabbit(rabbitmq_server: RabbitMQServer, redis_server: RedisServer, tmp_path: Path) -> Iterator[Play]:
+    broker, backend = rabbitmq_server.vhost(unique("again")), database(redis_server, BACKEND)
+    with played(broker, backend, tmp_path) as made:
+        yield made
 
 
 ARGUMENTS = [
@@ -124,7 +141,8 @@ def test_the_new_run_is_given_what_the_first_was_given_to_the_type(play: Play) -
 def test_keyword_only_arguments_a_shadowed_name_and_a_task_in_a_chord(play: Play) -> None:
     when = datetime(2026, 11, 24, tzinfo=UTC)
     first = play.send("again.keywords", kwargs={"name": "ann", "when": when}, shadow="what.people.see")
-    parts = chord([app.signature("again.part", (n,)) for n in (1, 2)], app.signature("again.whole")).apply_async()
+    signature = play.app.signature
+    parts = chord([signature("again.part", (n,)) for n in (1, 2)], signature("again.whole")).apply_async()
     assert parts.get(timeout=120) == 30
     header = parts.parent.results[0].id
     assert play.until(first, "SUCCESS")["name"] == "what.people.see"
@@ -184,7 +202,10 @@ def test_a_repr_is_only_what_a_person_begins_with(play: Play) -> None:
     assert play.until(new, "SUCCESS")["parent_id"] == plain
 
 
-def test_one_that_runs_is_told_by_its_worker_and_one_that_waits_by_its_message(play: Play) -> None:
+def test_one_that_runs_is_told_by_its_worker_and_one_that_waits_by_its_message(
+    play: Play, redis_server: RedisServer
+) -> None:
+    redis_client = redis.Redis.from_url(play.broker)
     running = play.send("again.sleep", [600, "running"], queue="mail")
     play.until(running, "STARTED")
     assert play.again(running, dry_run=True, status=200)["source"] == "worker"
@@ -192,10 +213,10 @@ def test_one_that_runs_is_told_by_its_worker_and_one_that_waits_by_its_message(p
         "again.echo", [LONG, b"\xff"], {"k": 1}, queue="nobody", priority=4, time_limit=90, soft_time_limit=60
     )
     play.until(waiting, "PENDING")
-    before: Any = play.client.lrange("nobody\x06\x163", 0, -1)
+    before: Any = redis_client.lrange("nobody\x06\x163", 0, -1)
     answer = play.again(waiting)
     assert (answer["source"], answer["routing_key"], answer["priority"]) == ("queue", "nobody", 4)
-    after: Any = play.client.lrange("nobody\x06\x163", 0, -1)
+    after: Any = redis_client.lrange("nobody\x06\x163", 0, -1)
     assert after[1:] == before, "the first message stays where it was"
     new, old = message_of(after[0]), message_of(before[0])
     assert new.headers["id"] == answer["id"] != old.headers["id"]
@@ -204,6 +225,43 @@ def test_one_that_runs_is_told_by_its_worker_and_one_that_waits_by_its_message(p
     assert new.priority == old.priority == 4
     assert json.loads(new.body)[:2] == json.loads(old.body)[:2]
     stopped = play.service.ask("POST", "/api/v1/control/terminate", body={"task_ids": [running]})
+    assert stopped.json["outcomes"] == {"ok": 1}
+
+
+def test_on_rabbitmq_the_result_the_worker_and_the_message_tell_in_turn(
+    rabbit: Play, rabbitmq_server: RabbitMQServer
+) -> None:
+    ended = rabbit.send("again.echo", [LONG, b"\xff"], {"k": (1, 2)}, queue="mail", priority=3)
+    rabbit.until(ended, "SUCCESS")
+    answer = rabbit.again(ended)
+    assert (answer["source"], answer["routing_key"]) == ("result", "mail")
+    assert rabbit.result(answer["id"])[0::2] == [rabbit.result(ended)[0], ended]
+    assert rabbit.until(answer["id"], "SUCCESS")["parent_id"] == ended
+
+    running = rabbit.send("again.sleep", [600, "running"], queue="mail")
+    rabbit.until(running, "STARTED")
+    told = rabbit.again(running, dry_run=True, status=200)
+    assert (told["source"], told["args"], told["routing_key"]) == ("worker", [600, "running"], "mail")
+
+    options = {"queue": "nobody", "priority": 4, "time_limit": 90, "soft_time_limit": 60}
+    waiting = rabbit.send("again.echo", [LONG, b"\xff"], {"k": 1}, **options)
+    rabbit.until(waiting, "PENDING")
+    # Looking marks messages as delivered once more, so it must be asked for.
+    refused = rabbit.again(waiting, status=409)
+    assert "marks messages" in refused["error"]["message"]
+    answer = rabbit.again(waiting, touch=True)
+    assert (answer["source"], answer["routing_key"], answer["priority"]) == ("queue", "nobody", 4)
+    path = f"/api/queues/{rabbit.broker.rpartition('/')[2]}/nobody/get"
+    look = {"count": 9, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    first, new = (
+        message["properties"] | {"body": message["payload"]} for message in rabbitmq_server.api("POST", path, look)
+    )
+    assert (first["headers"]["id"], new["headers"]["id"]) == (waiting, answer["id"])
+    assert new["headers"]["umbel_run_again_of"] == waiting
+    assert new["headers"]["timelimit"] == first["headers"]["timelimit"] == [90, 60]
+    assert new["priority"] == first["priority"] == 4
+    assert json.loads(new["body"])[:2] == json.loads(first["body"])[:2]
+    stopped = rabbit.service.ask("POST", "/api/v1/control/terminate", body={"task_ids": [running]})
     assert stopped.json["outcomes"] == {"ok": 1}
 
 

@@ -23,16 +23,29 @@ LONG = 60.0
 POOLS = ("prefork", "threads", "solo")
 
 
-@pytest.fixture(scope="module")
-def redis_url(redis_server: RedisServer) -> str:
-    return redis_server.url.rstrip("/").removesuffix("/0") + "/11"
+BROKERS = ("redis", "rabbitmq")
+
+
+def fresh(request: pytest.FixtureRequest, broker: str, database: int) -> str:
+    """A database or virtual host of one's own on the session's server."""
+    if broker == "redis":
+        redis: RedisServer = request.getfixturevalue("redis_server")
+        return f"{redis.url.rstrip('/').removesuffix('/0')}/{database}"
+    rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq_server")
+    return rabbitmq.vhost(unique("commands"))
+
+
+@pytest.fixture(scope="module", params=BROKERS)
+def broker_url(request: pytest.FixtureRequest) -> str:
+    return fresh(request, request.param, 11)
 
 
 def start_together(
-    broker: str, directory: Path, pools: tuple[str, ...] = POOLS, **options: Any
+    broker: str, directory: Path, pools: tuple[str, ...] = POOLS, args: tuple[str, ...] = ()
 ) -> dict[str, CeleryWorker]:
-    """A worker of each pool, started at the same time; all are ready."""
-    workers = {pool: CeleryWorker(broker, directory, pool=pool, **options) for pool in pools}
+    """A worker of each pool, started at the same time; all are ready. `args` go to the prefork one."""
+    given = {"prefork": args}
+    workers = {pool: CeleryWorker(broker, directory, pool=pool, args=given.get(pool, ())) for pool in pools}
     threads = [threading.Thread(target=worker.start) for worker in workers.values()]
     for thread in threads:
         thread.start()
@@ -42,16 +55,17 @@ def start_together(
 
 
 @pytest.fixture(scope="module")
-def fleet(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, CeleryWorker]]:
-    workers = start_together(redis_url, tmp_path_factory.mktemp("fleet"))
+def fleet(broker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, CeleryWorker]]:
+    """The prefork one lets its pool be restarted, the others refuse that."""
+    workers = start_together(broker_url, tmp_path_factory.mktemp("fleet"), args=("worker.pool_restarts=true",))
     yield workers
     for worker in workers.values():
         worker.kill()
 
 
 @pytest.fixture(scope="module")
-def control(redis_url: str) -> Iterator[CeleryControl]:
-    made = CeleryControl(Settings(broker=redis_url))
+def control(broker_url: str) -> Iterator[CeleryControl]:
+    made = CeleryControl(Settings(broker=broker_url))
     yield made
     made.close()
 
@@ -108,7 +122,7 @@ def test_every_inspection_is_answered_by_every_pool_and_nothing_is_waited_for(
 @pytest.mark.timeout(300)
 def test_every_change_is_answered_by_every_pool(fleet: dict[str, CeleryWorker], control: CeleryControl) -> None:
     destination = names(fleet)
-    prefork, _, solo = destination
+    prefork, *others = destination
 
     def outcome(command: Command) -> dict[str, str]:
         return {reply.worker: str(reply.error or reply.value) for reply in answers(control, command).values()}
@@ -118,28 +132,40 @@ def test_every_change_is_answered_by_every_pool(fleet: dict[str, CeleryWorker], 
         assert set(said) == set(destination), said
         assert all(text in one for one in said.values()), said
 
+    def consume(queue: str) -> list[bool]:
+        replies = answers(control, c.ActiveQueues(destination)).values()
+        return [queue in {one["name"] for one in reply.value} for reply in replies]
+
     all_say(c.EnableEvents(destination), "task events")
     all_say(c.RateLimit(destination, task_name="support.add", rate_limit="10/m"), "new rate limit set successfully")
     all_say(c.RateLimit(destination, task_name="support.add", rate_limit=0), "rate limit disabled successfully")
     all_say(c.RateLimit(destination, task_name="no.such", rate_limit="1/s"), "unknown task")
     all_say(c.TimeLimit(destination, task_name="support.add", soft=60, hard=120), "time limits set successfully")
     all_say(c.AddConsumer(destination, queue="another"), "add consumer another")
-    queues = answers(control, c.ActiveQueues(destination))
-    assert all({"celery", "another"} == {queue["name"] for queue in reply.value} for reply in queues.values())
+
+    # A worker answers first and does it when it next looks at its connection.
+    wait_until(lambda: consume("another") == [True] * 3, "all consuming from it")
     all_say(c.CancelConsumer(destination, queue="another"), "no longer consuming from another")
+    wait_until(lambda: consume("another") == [False] * 3, "none consuming from it")
     all_say(c.Revoke(destination, task_ids=("one", "two")), "flagged as revoked")
     revoked = answers(control, c.Revoked(destination))
     assert all({"one", "two"} <= set(reply.value) for reply in revoked.values())
     all_say(c.RevokeByStampedHeaders(destination, headers={"customer": ("7",)}), "revoked")
     all_say(c.Terminate(destination, task_ids=("one",)), "tasks unknown")
-    all_say(c.Autoscale(destination, max=3, min=1), "Autoscale not enabled")
-    all_say(c.PoolRestart(destination), "Pool restarts not enabled")
-    grown = outcome(c.PoolGrow((prefork,), n=1))
-    assert "pool will grow" in grown[prefork]
+    assert "pool will grow" in outcome(c.PoolGrow((prefork,), n=1))[prefork]
     assert "pool will shrink" in outcome(c.PoolShrink((prefork,), n=1))[prefork]
-    # Neither pool of these can: that is a refusal, not a silence.
-    refused = answers(control, c.PoolGrow((solo,), n=1))[solo]
-    assert refused.outcome is Outcome.REFUSED, refused
+    assert "reload started" in outcome(c.PoolRestart((prefork,)))[prefork]
+    # What a pool cannot do, or a worker does not allow, is a refusal and not a silence.
+    refusals: tuple[tuple[Command, str], ...] = (
+        (c.PoolGrow(tuple(others), n=1), ""),
+        (c.PoolShrink(tuple(others), n=1), ""),
+        (c.Autoscale(destination, max=3, min=1), "Autoscale not enabled"),
+        (c.PoolRestart(tuple(others)), "Pool restarts not enabled"),
+    )
+    for command, why in refusals:
+        replies = answers(control, command)
+        assert set(replies) == set(command.destination)
+        assert all(reply.outcome is Outcome.REFUSED and why in reply.error for reply in replies.values()), replies
     all_say(c.DisableEvents(destination), "task events disabled")
 
 
@@ -178,14 +204,16 @@ def test_a_hanging_worker_is_silent_alone_and_commands_beside_it_do_not_wait(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("by", ["id", "stamp"])
 def test_a_running_task_is_revoked_with_termination(
-    fleet: dict[str, CeleryWorker], control: CeleryControl, redis_url: str
+    fleet: dict[str, CeleryWorker], control: CeleryControl, broker_url: str, by: str
 ) -> None:
     destination = (fleet["prefork"].hostname,)
-    control.send(c.CancelConsumer((fleet["threads"].hostname, fleet["solo"].hostname), queue="celery"))
-    app = client(redis_url)
+    queue = unique("terminated")
+    assert answers(control, c.AddConsumer(destination, queue=queue))[destination[0]].outcome is Outcome.OK
+    app = client(broker_url)
     try:
-        id_ = app.send_task("support.sleep", (600,)).id
+        id_ = app.send_task("support.sleep", (600,), queue=queue, stamped_headers=["customer"], customer=queue).id
 
         def active() -> list[str]:
             return [task["id"] for task in answers(control, c.Active(destination))[destination[0]].value]
@@ -193,8 +221,11 @@ def test_a_running_task_is_revoked_with_termination(
         wait_until(lambda: active() == [id_], "the task running")
         state = answers(control, c.QueryTask(destination, ids=(id_,)))[destination[0]].value[id_][0]
         assert state == "active"
-        reply = answers(control, c.Revoke(destination, task_ids=(id_,), terminate=True, signal="SIGKILL"))
-        assert reply[destination[0]].outcome is Outcome.OK
+        command: Command = c.Revoke(destination, task_ids=(id_,), terminate=True, signal="SIGKILL")
+        if by == "stamp":
+            headers: dict[str, tuple[str, ...]] = {"customer": (queue, "somebody else")}
+            command = c.RevokeByStampedHeaders(destination, headers=headers, terminate=True, signal="SIGKILL")
+        assert answers(control, command)[destination[0]].outcome is Outcome.OK
         wait_until(lambda: active() == [], "the task's end")
     finally:
         app.close()
@@ -202,24 +233,20 @@ def test_a_running_task_is_revoked_with_termination(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
+@pytest.mark.parametrize("broker", BROKERS)
 def test_a_worker_that_dies_during_the_call_is_silent_and_one_told_to_stop_stops(
     broker: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    if broker == "redis":
-        server: RedisServer = request.getfixturevalue("redis_server")
-        url = server.url.rstrip("/").removesuffix("/0") + "/12"
-    else:
-        rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq_server")
-        url = rabbitmq.vhost(unique("commands"))
-    workers = start_together(url, tmp_path, ("prefork", "solo"))
+    url = fresh(request, broker, 12)
+    workers = start_together(url, tmp_path, ("prefork", "solo"), args=("--autoscale", "4,2"))
     control = CeleryControl(Settings(broker=url))
     try:
         dying, living = workers["prefork"], workers["solo"]
         both = (dying.hostname, living.hostname)
         stats = answers(control, c.Stats(both))
         assert all(reply.value["pid"] for reply in stats.values())
-        assert answers(control, c.PoolGrow((living.hostname,)))[living.hostname].outcome is Outcome.REFUSED
+        scaled = answers(control, c.Autoscale((dying.hostname,), max=3, min=1))[dying.hostname]
+        assert (scaled.outcome, scaled.value) == (Outcome.OK, {"ok": "autoscale now max=3 min=1"})
         dying.pause()
         threading.Timer(0.5, dying.kill).start()
         replies = answers(control, c.Ping(both), 3.0)

@@ -6,18 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.flower.rig import Rig, Service
+from tests.flower.rig import BACKEND, BROKER, Rig, Service, on_redis, running
 from tests.support.redis import RedisServer
 
 
 @pytest.fixture(scope="session")
 def rig(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    made = Rig(redis_server, tmp_path_factory.mktemp("flower"))
-    try:
-        made.start()
+    broker, backend = on_redis(redis_server, BROKER), on_redis(redis_server, BACKEND)
+    with running(Rig(broker, backend, tmp_path_factory.mktemp("flower"))) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(params=["umbel", "flower"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import sys
+import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -20,6 +22,8 @@ from tests.support.redis import RedisServer
 from tests.support.umbel import UmbelProcess
 
 APP = "tests.support.app"
+#: Databases of the session's Redis.
+BROKER, BACKEND = 14, 15
 OPEN = {"FLOWER_UNAUTHENTICATED_API": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -85,20 +89,21 @@ class Service:
 class Rig:
     """Broker, worker, Umbel, and Flower where it is installed; ids of one task of each kind."""
 
-    def __init__(self, server: RedisServer, directory: Path) -> None:
-        base = server.url.rstrip("/").removesuffix("/0")
-        self.broker, self.backend = f"{base}/14", f"{base}/15"
+    def __init__(self, broker: str, backend: str, directory: Path, broker_api: str = "") -> None:
+        """`broker_api`: of RabbitMQ's management API, which Flower asks for queues."""
+        self.broker, self.backend = broker, backend
         self.directory = directory
         self.worker = CeleryWorker(self.broker, directory, backend=self.backend, hostname="w1@flower-test", args=["-E"])
         celery = [sys.executable, "-m", "celery", "-A", APP, "-b", self.broker, "--result-backend", self.backend]
-        self.umbel = UmbelProcess(
-            "up", "-A", APP, "--broker", self.broker, "--result-backend", self.backend, directory=directory, env=OPEN
-        )
+        api = ["--broker-api", broker_api] if broker_api else []
+        options = ["-A", APP, "--broker", self.broker, "--result-backend", self.backend, *api]
+        self.umbel = UmbelProcess("up", *options, directory=directory, env=OPEN)
         self.services = {"umbel": Service("umbel", self.umbel.port)}
         self.flower: Process | None = None
         if find_spec("flower") is not None:
             port = free_port()
             argv = [*celery, "flower", "--address=127.0.0.1", f"--port={port}"]
+            argv += [f"--broker-api={broker_api}"] if broker_api else []
             self.flower = Process(argv, log=directory / "flower.log", env=OPEN, cwd=directory)
             self.services["flower"] = Service("flower", port)
         self.ids: dict[str, str] = {}
@@ -113,14 +118,23 @@ class Rig:
             wait_until(partial(self._ready, service), f"{service.name} seeing the worker", timeout=180)
         for service in self.services.values():
             wait_until(partial(self._hears, service), f"{service.name} hearing events", timeout=180, every=1.0)
+        for _ in range(5):
+            if self._played():
+                return
+        raise AssertionError(f"not every service has seen the tasks: {self.ids}")
+
+    def _played(self) -> bool:
+        """Whether all have seen a task of each kind; Flower's queue drops what is not taken within five seconds."""
         for kind, name, body in (
             ("add", "support.add", {"args": [1, 2]}),
             ("fail", "support.fail", {"args": ["no luck"]}),
             ("flaky", "support.flaky", {"kwargs": {"retries": 1}}),
         ):
             self.ids[kind] = self.services["umbel"].apply(name, body).json["task-id"]
-        for service in self.services.values():
-            wait_until(partial(self._seen, service), f"{service.name} seeing the tasks", timeout=180)
+        end = time.monotonic() + 60
+        while not (seen := all(map(self._seen, self.services.values()))) and time.monotonic() < end:
+            time.sleep(0.5)
+        return seen
 
     def _hears(self, service: Service) -> bool:
         """Whether it has seen any task: Flower answers before it listens, and what it did not hear it never shows."""
@@ -146,3 +160,18 @@ class Rig:
         for process in (self.flower, self.umbel, self.worker):
             if process is not None:
                 process.kill()
+
+
+def on_redis(server: RedisServer, number: int) -> str:
+    """The URL of a database."""
+    return f"{server.url.rstrip('/').removesuffix('/0')}/{number}"
+
+
+@contextmanager
+def running(rig: Rig) -> Iterator[Rig]:
+    """The rig, started, and stopped at the end."""
+    try:
+        rig.start()
+        yield rig
+    finally:
+        rig.stop()

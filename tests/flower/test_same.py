@@ -39,7 +39,8 @@ def test_workers_tell_what_they_answer_to_inspection(service: Service, rig: Rig)
     assert {"stats", "active_queues", "registered", "conf", "timestamp"} <= set(info)
     assert info["stats"]["pool"]["max-concurrency"] == 2
     assert [queue["name"] for queue in info["active_queues"]] == ["celery"]
-    assert "support.add" in info["registered"]
+    # A limit that another check has set stands behind the name.
+    assert "support.add" in [entry.partition(" ")[0] for entry in info["registered"]]
 
 
 def test_one_worker_tells_more(service: Service, rig: Rig) -> None:

@@ -1,0 +1,52 @@
+"""Those checks of Flower's API that depend on the broker, once more on RabbitMQ; its queues tell more than Redis's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conformance.source_rigs import unique
+from tests.flower.rig import BACKEND, Rig, Service, on_redis, running
+
+# Collected here, they are given this module's rig.
+from tests.flower.test_same import (  # noqa: F401
+    test_adding_and_cancelling_a_consumer,
+    test_an_eta_is_kept,
+    test_apply_waits_for_the_result,
+    test_growing_and_shrinking_a_pool,
+    test_one_task,
+    test_one_worker_tells_more,
+    test_rate_limits,
+    test_revoking_and_terminating,
+    test_starting_a_task_without_waiting,
+    test_tasks_by_id_with_flowers_keys_in_its_order,
+    test_time_limits,
+    test_what_a_worker_refuses,
+    test_workers_tell_what_they_answer_to_inspection,
+)
+from tests.services import RabbitMQServer, RedisServer, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def rig(
+    rabbitmq_server: RabbitMQServer, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rig]:
+    broker, backend = rabbitmq_server.vhost(unique("flower")), on_redis(redis_server, BACKEND)
+    api = f"{rabbitmq_server.management_url}/api/"
+    with running(Rig(broker, backend, tmp_path_factory.mktemp("rabbitmq-flower"), api)) as made:
+        yield made
+
+
+def test_queue_lengths(service: Service) -> None:
+    def counted() -> bool:
+        answer = service.get("/api/queues/length")
+        assert answer.status == 200, answer.text
+        names = ("name", "consumers", "messages", "messages_ready", "messages_unacknowledged")
+        found = [[queue.get(name) for name in names] for queue in answer.json["active_queues"]]
+        return ["celery", 1, 0, 0, 0] in found
+
+    # RabbitMQ's management counts anew every five seconds.
+    wait_until(counted, "the queue counted", every=0.5)
