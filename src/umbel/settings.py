@@ -82,7 +82,8 @@ OPTIONS: Final = (
         "broker_api",
         "",
         plain_text,
-        "RabbitMQ: URL of its management API (http://user:password@host:15672/api), to count what a full queue drops;"
+        "RabbitMQ: URL of its management API (http://user:password@host:15672/api), to count what a full queue drops"
+        " and what workers hold;"
         " off: do not ask. Unless set: the broker's host, user and password.",
         (),
         "URL",

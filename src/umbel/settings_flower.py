@@ -132,7 +132,7 @@ FLOWER_OPTIONS: Final = (
     FlowerOption("oauth2_redirect_uri", "oauth2_redirect_uri", lambda value: value or ""),
     FlowerOption("cookie_secret", notice="sessions are kept in the store and survive a restart; nothing is signed"),
     FlowerOption("read_only", "read_only", _truth, switch=True),
-    FlowerOption("broker_api", notice="queues are asked for over the broker's own protocol"),
+    FlowerOption("broker_api", "broker_api", lambda value: value or "", secret=True),
     FlowerOption("inspect_timeout", "inspect_timeout", _milliseconds),
     FlowerOption("enable_events", "enable_events", _truth, switch=True),
     FlowerOption("persistent", notice=_KEPT, switch=True),

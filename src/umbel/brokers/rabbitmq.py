@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from umbel.brokers.base import Finding, QueueDepth
+from umbel.brokers.rabbitmq_held import HeldMessages
 from umbel.errors import BrokerError
 from umbel.model.delayed import DELAYED
 from umbel.settings import Settings
@@ -50,9 +52,10 @@ def connect(settings: Settings, purpose: str, blocked_timeout: float | None = No
 
 
 class RabbitQueueDepths:
-    """`QueueDepths` by passive declaration: ready messages and consumers; unacknowledged ones it does not tell.
+    """`QueueDepths` by passive declaration: ready messages and consumers, as they are at this moment.
 
-    A stream tells 0 ready. Each call has a connection of its own, so any thread may call.
+    Unacknowledged ones the management API alone tells, up to some seconds late; without it they are not known. A stream
+    tells 0 ready. Each call has a connection of its own, so any thread may call.
     """
 
     #: One for each bit of the seconds to wait, the longest delay last.
@@ -60,6 +63,7 @@ class RabbitQueueDepths:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._held = HeldMessages(settings)
 
     def depths(self, names: Sequence[str]) -> Sequence[QueueDepth]:
         if not names:
@@ -71,7 +75,8 @@ class RabbitQueueDepths:
             raise BrokerError(explain(error, parameters(self._settings)[0])) from error
         finally:
             close(connection)
-        return [depth for depth in found if depth is not None]
+        held = self._held.read()
+        return [replace(depth, unacked=held.get(depth.name)) for depth in found if depth is not None]
 
     def close(self) -> None:
         """Nothing is kept open."""

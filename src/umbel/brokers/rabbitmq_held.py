@@ -1,0 +1,63 @@
+"""Messages that workers hold and have not acknowledged: RabbitMQ's management API alone tells of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from umbel.clock import Clock, SystemClock
+from umbel.errors import BrokerError
+from umbel.settings import Settings
+from umbel.sources.amqp_api import ManagementApi
+from umbel.sources.amqp_url import parameters
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which an answer is believed: RabbitMQ counts anew every five. One that failed is not asked for longer.
+AGE: Final = 5.0
+PAUSE: Final = 60.0
+
+
+class _Queue(msgspec.Struct, frozen=True):
+    name: str
+    type: str = "classic"
+    #: None where it was not counted yet.
+    messages_unacknowledged: int | None = None
+
+
+class HeldMessages:
+    """Asks for all queues of the virtual host at once; may be used from any thread."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._known: Mapping[str, int | None] = {}
+
+    def read(self) -> Mapping[str, int | None]:
+        """How many by queue; empty where the API does not tell, and the log says why."""
+        with self._lock:
+            if self._clock.monotonic() < self._until:
+                return self._known
+            # The others go on with what is known while this thread asks.
+            self._until = self._clock.monotonic() + PAUSE
+        known, age = self._ask()
+        with self._lock:
+            self._known, self._until = known, self._clock.monotonic() + age
+        return known
+
+    def _ask(self) -> tuple[Mapping[str, int | None], float]:
+        try:
+            api = ManagementApi(self._settings, parameters(self._settings)[0])
+            raw = api.get("queues/{vhost}?columns=name,type,messages_unacknowledged")
+            queues = msgspec.json.decode(raw or b"[]", type=list[_Queue])
+        except (BrokerError, msgspec.MsgspecError) as error:
+            log.info("how many messages workers hold is not known: %s", error)
+            return {}, PAUSE
+        # Who reads a stream holds a position, not messages.
+        return {queue.name: queue.messages_unacknowledged for queue in queues if queue.type != "stream"}, AGE
