@@ -11,14 +11,27 @@ import pytest
 from tests.pages.agreeing import Workers
 from tests.web.events import T, heartbeat, online, received, sent, started, success
 from tests.web.stage import Stage
-from umbel.control.commands import PoolGrow, Revoke, Terminate
+from umbel.control.commands import (
+    COMMANDS,
+    Command,
+    Conf,
+    Ping,
+    PoolGrow,
+    QueryTask,
+    Report,
+    Revoke,
+    RevokeByStampedHeaders,
+    Terminate,
+)
 from umbel.stores.sqlite.audit import SqliteAudit
+from umbel.web.pages import inspect
 from umbel.web.pages.deeds import DEEDS
 
 W = "w1@shop"
 FIELDS = {
     "revoke": {"task_ids": "a"},
     "terminate": {"task_ids": "a"},
+    "revoke_by_stamped_headers": {"stamp": "customer", "values": "7"},
     "autoscale": {"min": "1", "max": "3"},
     "add_consumer": {"queue": "mail"},
     "cancel_consumer": {"queue": "mail"},
@@ -70,6 +83,41 @@ def test_what_is_confirmed_is_done_answered_and_written_down(stage: Stage, worke
     assert "SIGKILL" in trail
 
 
+def test_tasks_are_revoked_by_their_stamps_at_chosen_workers_once_that_is_confirmed(
+    stage: Stage, workers: Workers
+) -> None:
+    with stage.client() as client:
+        form = client.get("/commands").text
+        assert re.findall(r"<option>(w\d@shop)", form)[:2] == [W, "w2@shop"]
+        assert 'href="/commands"' in client.get("/workers").text
+        filled = {"stamp": "customer", "values": "7\r\n eight \r\n\r\n", "terminate": "false", "signal": "SIGTERM"}
+        question = client.post("/control/revoke_by_stamped_headers", data={**filled, "destination": W}).text
+        assert "stamped with customer = 7 or eight is revoked" in question
+        assert "already go on" in question
+        assert "1 worker is told" in question
+        fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', question))
+        assert workers.sent == []
+        client.post("/control/revoke_by_stamped_headers", data=fields)
+        headers: dict[str, tuple[str, ...]] = {"customer": ("7", "eight")}
+        assert workers.sent.pop() == RevokeByStampedHeaders((W,), headers=headers)
+        filled |= {"terminate": "true", "signal": "SIGKILL"}
+        question = client.post("/control/revoke_by_stamped_headers", data=filled).text
+        assert "are sent SIGKILL" in question
+        assert "2 workers are told" in question
+        client.post("/control/revoke_by_stamped_headers", data={**filled, "sure": "yes"})
+        assert workers.sent.pop() == RevokeByStampedHeaders(headers=headers, terminate=True, signal="SIGKILL")
+        trail = client.get("/audit").text
+    assert "revoke_by_stamped_headers" in trail
+    assert "eight" in trail
+
+
+def test_every_command_of_remote_control_is_on_the_pages() -> None:
+    kinds: tuple[type[Command], ...] = (*inspect.QUESTIONS, Conf, Report, QueryTask, Ping)
+    questions = {kind.method for kind in kinds}
+    # The worker's own clock is among its stats.
+    assert set(DEEDS) | questions | {"clock"} == set(COMMANDS)
+
+
 def test_every_command_says_what_it_does_and_whom_it_touches(stage: Stage, workers: Workers) -> None:
     with stage.client() as client:
         for method in DEEDS:
@@ -104,8 +152,11 @@ def test_another_site_may_not_and_read_only_refuses(stage: Stage, workers: Worke
         ("pool_grow", {"n": "many", "destination": W}, 400, "n"),
         ("pool_grow", {"n": "1"}, 400, "name the workers"),
         ("revoke", {"task_ids": "a", "sudo": "yes"}, 400, "sudo"),
-        ("ping", {"destination": W}, 404, "no command"),
-        ("revoke_by_stamped_headers", {}, 404, "no command"),
+        ("clock", {"destination": W}, 404, "no command"),
+        ("revoke_by_stamped_headers", {}, 400, "headers"),
+        ("revoke_by_stamped_headers", {"stamp": "customer"}, 400, "headers"),
+        ("revoke_by_stamped_headers", {"values": "7"}, 400, "headers"),
+        ("revoke_by_stamped_headers", {"stamp": "customer", "values": "7", "terminate": "maybe"}, 400, "terminate"),
         ("revoke", {"task_ids": ["a"] * 300}, 400, "fields"),
         ("revoke", {"task_ids": "a" * 70_000}, 413, "longer"),
     ],

@@ -246,6 +246,10 @@ def test_rules_say_which_tasks_and_queues_a_role_may_change_at_every_address(
         flower = client.post("/api/task/revoke/t2", headers=tokens[Role.OPERATOR])
         page = client.post("/control/revoke", data={"task_ids": "t2", "sure": "yes"}, headers=tokens[Role.OPERATOR])
         assert (flower.status_code, page.status_code) == (403, 403)
+        # Nothing tells which tasks carry a stamp.
+        stamped = {"stamp": "customer", "values": "7", "sure": "yes"}
+        page = client.post("/control/revoke_by_stamped_headers", data=stamped, headers=tokens[Role.OPERATOR])
+        assert page.status_code == 403
         before = len(workers.calls)
         for id_, refused in (("open1", False), ("open2", True)):
             form = {"act": "revoke", "task_ids": id_, "sure": "yes"}

@@ -114,6 +114,7 @@ PERMITS: Final[Mapping[str, Permit]] = {
     "GET /workers": Permit.VIEW,
     "GET /workers/{hostname:path}": Permit.VIEW,
     "GET /inspect/{hostname:path}": Permit.VIEW,
+    "GET /commands": Permit.CONTROL,
     "GET /control/{method}": Permit.CONTROL,
     "POST /control/{method}": Permit.CONTROL,
     "GET /again/{task_id:path}": Permit.CONTROL,

@@ -129,16 +129,26 @@ def _command(method: str, fields: Sequence[tuple[str, str]]) -> Command:
     kind = DEEDS.get(method)
     if kind is None:
         raise HTTPException(404, f"There is no command {method[:100]!r} on the pages; known are {', '.join(DEEDS)}.")
-    given: dict[str, Any] = {}
-    for name, value in fields:
-        if name in ("destination", "task_ids"):
-            given.setdefault(name, []).append(value)
-        elif name != "sure":
-            given[name] = value
     try:
-        command = msgspec.convert(given, kind, strict=False)
+        command = msgspec.convert(_given(fields), kind, strict=False)
     except msgspec.ValidationError as error:
         raise HTTPException(400, f"This is no {method} command: {error}.") from error
     if method in NAMED and not command.destination:
         raise HTTPException(400, f"destination: name the workers for {method}.")
     return command
+
+
+def _given(fields: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The fields as a command has them: those that are lists, and stamps, of which a form has a line for each value."""
+    given: dict[str, Any] = {}
+    stamp, values = "", []
+    for name, value in fields:
+        if name in ("destination", "task_ids"):
+            given.setdefault(name, []).append(value)
+        elif name == "stamp":
+            stamp = value
+        elif name == "values":
+            values += [line.strip() for line in value.splitlines() if line.strip()]
+        elif name != "sure":
+            given[name] = value
+    return given | ({"headers": {stamp: values}} if stamp or values else {})

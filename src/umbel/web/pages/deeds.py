@@ -12,11 +12,15 @@ from umbel.control.commands import (
     Autoscale,
     CancelConsumer,
     Command,
+    DisableEvents,
+    EnableEvents,
+    Ping,
     PoolGrow,
     PoolRestart,
     PoolShrink,
     RateLimit,
     Revoke,
+    RevokeByStampedHeaders,
     Shutdown,
     Terminate,
     TimeLimit,
@@ -29,6 +33,7 @@ DEEDS: Final[Mapping[str, type[Command]]] = {
     for kind in (
         Revoke,
         Terminate,
+        RevokeByStampedHeaders,
         PoolGrow,
         PoolShrink,
         PoolRestart,
@@ -37,6 +42,9 @@ DEEDS: Final[Mapping[str, type[Command]]] = {
         CancelConsumer,
         RateLimit,
         TimeLimit,
+        EnableEvents,
+        DisableEvents,
+        Ping,
         Shutdown,
     )
 }
@@ -92,6 +100,36 @@ def _revoke(command: Revoke) -> tuple[str, str]:
             "once all have stopped it is forgotten, except by those with --statedb."
         ),
     )
+
+
+def _stamped(command: RevokeByStampedHeaders) -> tuple[str, str]:
+    stamps = " or ".join(f"{name} = {' or '.join(values)}" for name, values in command.headers.items())
+    told = f"Every task that is stamped with {stamps} is revoked; how many those are, no event tells. "
+    if command.terminate:
+        return "Terminate by stamp", (
+            f"{told}Those that run now are stopped: their pool processes are sent {command.signal}, and what a task "
+            "has half done stays half done. Pools of threads and solo ones cannot do this and refuse."
+        )
+    return "Revoke by stamp", (
+        f"{told}Those that run already go on; those that have not begun, and those that are yet to be sent, are thrown "
+        "away when a worker takes them up. Workers keep the stamps in memory: once all have stopped they are "
+        "forgotten, except by those with --statedb."
+    )
+
+
+def _enable_events(_: EnableEvents) -> tuple[str, str]:
+    return "Enable events", "Workers send events about their tasks from now on, until they stop."
+
+
+def _disable_events(_: DisableEvents) -> tuple[str, str]:
+    return "Disable events", (
+        "Workers send no more events about their tasks, so nothing of what they run is seen here. Those started with "
+        "-E go on all the same, and Umbel enables the others again unless it runs with --no-enable-events."
+    )
+
+
+def _ping(_: Ping) -> tuple[str, str]:
+    return "Ping", "Each worker says that it is there. Nothing is changed."
 
 
 def _terminate(command: Terminate) -> tuple[str, str]:
@@ -181,6 +219,7 @@ def _shutdown(_: Shutdown) -> tuple[str, str]:
 _WORDS: Final[Mapping[type[Command], Callable[[Any], tuple[str, str]]]] = {
     Revoke: _revoke,
     Terminate: _terminate,
+    RevokeByStampedHeaders: _stamped,
     PoolGrow: _grow,
     PoolShrink: _shrink,
     PoolRestart: _restart,
@@ -189,5 +228,8 @@ _WORDS: Final[Mapping[type[Command], Callable[[Any], tuple[str, str]]]] = {
     CancelConsumer: _cancel,
     RateLimit: _rate,
     TimeLimit: _time,
+    EnableEvents: _enable_events,
+    DisableEvents: _disable_events,
+    Ping: _ping,
     Shutdown: _shutdown,
 }

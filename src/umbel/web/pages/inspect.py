@@ -21,6 +21,7 @@ from umbel.control.commands import (
     Ping,
     Registered,
     Reply,
+    Report,
     Reserved,
     Revoked,
     Scheduled,
@@ -79,20 +80,23 @@ class Context:
     idle: Sequence[str]
     queues: Sequence[str]
     registered: Sequence[str]
-    #: How many ids it will not run.
+    #: Ids that it will not run, and how many those are; None where it does not say.
+    revoked_ids: Sequence[str]
     revoked: int | None
     conf_asked: bool
     conf: Sequence[tuple[str, str]]
+    #: Its versions and configuration as `celery report` tells them.
+    report: str
     #: All that `stats` told, as JSON.
     stats: str
 
 
 @router.get("/inspect/{hostname:path}", response_class=HTMLResponse)
 async def show(request: Request, hostname: str, conf: bool = False) -> HTMLResponse:
-    """The page; with `conf=1` the configuration as well. The worker's own page takes `#inspected` out of it."""
+    """The page; with `conf=1` configuration and report as well. The worker's own page takes `#inspected` out of it."""
     problem, replies = "", {}
     try:
-        replies = await ask(request, hostname, [*QUESTIONS, Conf] if conf else QUESTIONS)
+        replies = await ask(request, hostname, [*QUESTIONS, Conf, Report] if conf else QUESTIONS)
     except ControlError as error:
         problem = str(error)
     return await to_thread.run_sync(lambda: page(request, "inspect", context(hostname, replies, problem, conf=conf)))
@@ -131,9 +135,11 @@ def context(hostname: str, replies: dict[str, Reply], problem: str = "", *, conf
         idle=[one.title for one in tasks if one.items == []],
         queues=texts(said.get("active_queues"), "name", ROWS),
         registered=texts(said.get("registered"), "", 10 * ROWS),
+        revoked_ids=texts(revoked, "", 10 * ROWS),
         revoked=len(revoked) if isinstance(revoked, list) else None,
         conf_asked=conf,
         conf=pairs(said.get("conf"), 10 * ROWS),
+        report=_report(said.get("report")),
         stats=_laid_out(said["stats"]) if "stats" in said else "",
     )
 
@@ -145,6 +151,11 @@ def _tasks(title: str, value: Any) -> Tasks:
 
 def _why(reply: Reply) -> str:
     return reply.error or {Outcome.SILENT: "no answer in time"}.get(reply.outcome, reply.outcome.value)
+
+
+def _report(value: Any) -> str:
+    text = value.get("ok") if isinstance(value, dict) else None
+    return text.strip()[:TEXT] if isinstance(text, str) else ""
 
 
 def _laid_out(value: Any) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from umbel.model.worker import Worker
-from umbel.web.deps import Deps, get_deps
+from umbel.web.deps import Deps, get_deps, identity_of
 from umbel.web.flower import workers as flower
+from umbel.web.pages.deeds import controllable
 from umbel.web.pages.slots import up_since
 from umbel.web.render import page
 
@@ -57,6 +58,8 @@ class Context:
     #: Rows that are not shown because there are too many.
     hidden: int
     versions: Sequence[tuple[str, int]]
+    #: Whether all may be told something.
+    controllable: bool = False
 
 
 @router.get("/workers", response_class=HTMLResponse)
@@ -69,7 +72,8 @@ def show(
     """The page; `show` is online or gone, or all. With `json=1`, the rows as Flower's page fetches them."""
     if json.lower() in ("1", "true", "yes", "on", "t", "y"):
         return flower.rows(deps)
-    return page(request, "workers", load(deps, show_))
+    may = controllable(deps, identity_of(request))
+    return page(request, "workers", replace(load(deps, show_), controllable=may))
 
 
 def load(deps: Deps, show_: str = "") -> Context:
