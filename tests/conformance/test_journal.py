@@ -55,6 +55,30 @@ def test_the_latest_entry_of_a_key_counts_and_a_dropped_one_is_gone_until_it_is_
     assert journal.read(Kind.RESOLVED) == [Entry(Kind.RESOLVED, "f", T + 1)]
 
 
+def test_several_entries_are_put_and_dropped_at_once_and_found_by_their_keys(rig: StoreRig) -> None:
+    journal = rig.journal()
+    keys = ["a", "ab", "b", "ünï\ue000\x00"]
+    journal.put(*(deploy(key, T + n, text=key) for n, key in enumerate(keys)))
+    journal.put(Entry(Kind.RESOLVED, "a", T))
+    found = rig.journal().find(Kind.DEPLOY, [*keys, "never"])
+    assert found == {key: deploy(key, T + n, text=key) for n, key in enumerate(keys)}
+    assert journal.find(Kind.DEPLOY, []) == {}
+    with pytest.raises(StoreError, match="shorten"):
+        journal.put(deploy("new", T), deploy("k" * (KEY + 1), T))
+    journal.drop(Kind.DEPLOY, "a", "b", "never")
+    assert [entry.key for entry in journal.read(Kind.DEPLOY)] == [keys[3], "ab"]
+
+
+def test_entries_are_found_by_how_their_keys_begin(rig: StoreRig) -> None:
+    journal = rig.journal()
+    for n, key in enumerate(("a.1", "a.2", "a", "ab", "A.3", "b.a.4", "a.\U0001f490")):
+        journal.put(deploy(key, T + n))
+    assert [entry.key for entry in journal.under(Kind.DEPLOY, "a.")] == ["a.\U0001f490", "a.2", "a.1"]
+    assert [entry.key for entry in journal.under(Kind.DEPLOY, "a.", limit=1)] == ["a.\U0001f490"]
+    assert journal.under(Kind.RESOLVED, "a.") == []
+    assert journal.under(Kind.DEPLOY, "a%") == []
+
+
 def test_entries_of_a_kind_are_bounded_and_the_oldest_go(rig: StoreRig) -> None:
     journal = rig.journal(entries=3)
     journal.put(Entry(Kind.RESOLVED, "other", T - 99))

@@ -1,6 +1,8 @@
-"""What people enter and the store keeps beside what it captured: deploys, errors that they call resolved, shared views.
+"""What webs enter and the store keeps beside what it captured, so that all of them know it.
 
-Several webs may write at once; of one kind and key the latest entry counts. One suite holds all engines to it.
+People enter deploys, errors that they call resolved, shared views; webs themselves what no event tells: new runs of
+tasks, what became of tasks without an end. Several may write at once; of one kind and key the latest entry counts. One
+suite holds all engines to it.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import msgspec
 
 from umbel.errors import StoreError
 
-#: Entries kept of each kind; the oldest go first.
+#: Entries kept of each kind, and of new runs; the oldest go first.
 ENTRIES: Final = 10_000
+RUNS: Final = 200_000
 #: Bytes of one entry's texts as JSON.
 BYTES: Final = 4_096
 #: Characters of a key.
@@ -30,6 +33,19 @@ class Kind(StrEnum):
     RESOLVED = "resolved"
     #: A search that all may come back to; the key is its name.
     VIEW = "view"
+    #: A new run of a task; there is one entry under either's id, see `umbel.control.runs_again`.
+    RUN = "run"
+    #: What was found out about a task without an end; the key is its id.
+    VERDICT = "verdict"
+    #: An end that the result backend told of: it waits for a collector, which joins it into the task's record.
+    END = "end"
+    #: Who did last what one of several webs does for all; the key says what.
+    TURN = "turn"
+
+
+def most(kind: Kind, entries: int = ENTRIES) -> int:
+    """Entries that are kept of a kind, where `entries` are of the others."""
+    return max(entries, RUNS) if kind is Kind.RUN else entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +61,24 @@ class Entry:
 class Journal(Protocol):
     """May be used from any thread; raises `StoreError`, and `StoreBusy` where a later try may succeed."""
 
-    def put(self, entry: Entry) -> None:
-        """Keep the entry, in place of the one of the same kind and key."""
+    def put(self, *entries: Entry) -> None:
+        """Keep entries of one kind, all or none of them, each in place of the one of the same key."""
         ...
 
-    def drop(self, kind: Kind, key: str) -> None:
-        """Forget an entry; nothing happens where there is none."""
+    def drop(self, kind: Kind, *keys: str) -> None:
+        """Forget entries; nothing happens where there are none."""
         ...
 
     def read(self, kind: Kind, limit: int = ENTRIES, since: float = 0.0) -> Sequence[Entry]:
         """The newest first, those from `since` (UTC seconds) on."""
+        ...
+
+    def find(self, kind: Kind, keys: Sequence[str]) -> Mapping[str, Entry]:
+        """Those of up to 1,000 keys, by key; unknown ones are left out."""
+        ...
+
+    def under(self, kind: Kind, stem: str, limit: int = ENTRIES) -> Sequence[Entry]:
+        """Those whose key begins with `stem`, the newest first."""
         ...
 
     def close(self) -> None: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -10,7 +10,7 @@ import psycopg
 
 from umbel.clock import Clock
 from umbel.errors import StoreError
-from umbel.stores.journal import ENTRIES, Entry, Kind, packed, unpacked
+from umbel.stores.journal import ENTRIES, Entry, Kind, most, packed, unpacked
 from umbel.stores.postgres.connect import Connection
 from umbel.stores.postgres.kept import Kept
 from umbel.stores.postgres.target import Target
@@ -38,21 +38,35 @@ class PostgresJournal:
         self._entries = entries
         self._kept = Kept(target, "journal", _SETTINGS)
 
-    def put(self, entry: Entry) -> None:
-        row = (entry.kind.value, stored(entry.key), entry.at, stored(packed(entry)))
+    def put(self, *entries: Entry) -> None:
+        # In one order, so that nobody waits in a circle.
+        ordered = sorted(entries, key=lambda entry: (entry.kind.value, entry.key))
+        rows = [(entry.kind.value, stored(entry.key), entry.at, stored(packed(entry))) for entry in ordered]
 
         def write(connection: Connection) -> None:
-            with connection.transaction():
-                connection.execute(_SQL["put"], row)
-                connection.execute(_SQL["trim"], (entry.kind.value, entry.kind.value, self._entries))
+            with connection.transaction(), connection.cursor() as cursor:
+                cursor.executemany(_SQL["put"], rows)
+                for kind in {entry.kind for entry in entries}:
+                    cursor.execute(_SQL["trim"], (kind.value, kind.value, most(kind, self._entries)))
 
         self._ask(write)
 
-    def drop(self, kind: Kind, key: str) -> None:
-        self._ask(lambda connection: connection.execute(_SQL["drop"], (kind.value, sought(key))))
+    def drop(self, kind: Kind, *keys: str) -> None:
+        sought_ = sorted(sought(key) for key in keys)
+        self._ask(lambda connection: connection.execute(_SQL["drop"], (kind.value, sought_)))
 
     def read(self, kind: Kind, limit: int = ENTRIES, since: float = 0.0) -> Sequence[Entry]:
         rows = self._ask(lambda connection: connection.execute(_SQL["read"], (kind.value, since, limit)).fetchall())
+        return [unpacked(kind, told(key), at, told(texts)) for key, at, texts in rows]
+
+    def find(self, kind: Kind, keys: Sequence[str]) -> Mapping[str, Entry]:
+        asked = (kind.value, [sought(key) for key in keys])
+        rows = self._ask(lambda connection: connection.execute(_SQL["find"], asked).fetchall())
+        return {entry.key: entry for entry in (unpacked(kind, told(key), at, told(texts)) for key, at, texts in rows)}
+
+    def under(self, kind: Kind, stem: str, limit: int = ENTRIES) -> Sequence[Entry]:
+        asked = (kind.value, sought(stem), sought(stem), limit)
+        rows = self._ask(lambda connection: connection.execute(_SQL["under"], asked).fetchall())
         return [unpacked(kind, told(key), at, told(texts)) for key, at, texts in rows]
 
     def close(self) -> None:

@@ -46,6 +46,18 @@ class Beside:
             with guard(self._file):
                 yield self._connection
 
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The connection; all that is done inside, or nothing of it."""
+        with self.open() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+
     def close(self) -> None:
         with self._lock:
             if self._connection is not None:

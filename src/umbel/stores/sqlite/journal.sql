@@ -13,3 +13,11 @@ DELETE FROM entry WHERE kind = ? AND key = ?;
 
 -- name: read
 SELECT key, at, texts FROM entry WHERE kind = ? AND at >= ? ORDER BY at DESC, key DESC LIMIT ?;
+
+-- name: find
+SELECT key, at, texts FROM entry WHERE kind = ? AND key = ?;
+
+-- name: under
+-- The unary plus keeps it from walking all of the kind by time.
+SELECT key, at, texts FROM entry WHERE kind = ?1 AND key >= ?2 AND key < ?2 || char(0x10FFFF)
+ORDER BY +at DESC, key DESC LIMIT ?3;
