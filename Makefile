@@ -19,10 +19,11 @@ VENV_STAMP := $(VENV)/.made
 DEV_STAMP := $(VENV)/.synced
 BENCH_STAMP := $(VENV)/.synced-bench
 ENGINES_STAMP := $(VENV)/.synced-engines
+DOCS_STAMP := $(VENV)/.synced-docs
 ASSETS_STAMP := $(VENDOR)/htmx.min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test engines drill lint assets package bench bench-flower clean
+.PHONY: help dev demo test engines drill lint assets package docs docs-serve screenshots bench bench-flower clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +54,17 @@ package: assets ## build wheel and sdist, the same bytes each time, and the list
 	$(UV) export --quiet --frozen --no-default-groups --all-extras --format cyclonedx1.5 --output-file dist/sbom.cdx.json
 	@cd dist && sha256sum *
 
+docs: $(DOCS_STAMP) ## build the documentation's site into build/site, warnings as errors
+	$(BIN)/python scripts/pages.py
+	$(BIN)/zensical build --strict --clean
+
+docs-serve: $(DOCS_STAMP) ## show the documentation's site at http://127.0.0.1:8000; `make docs` beside it brings what changed
+	$(BIN)/python scripts/pages.py
+	$(BIN)/zensical serve --dev-addr 127.0.0.1:8000
+
+screenshots: dev assets ## run the demo and take pictures of every page into build/screenshots, some minutes
+	$(BIN)/python scripts/screenshots.py
+
 bench: dev $(BENCH_STAMP) ## measure: events/s and CPU time per event
 	@set -e; for script in $(filter-out bench/flower.py bench/load.py,$(wildcard bench/*.py)); do echo "== $$script"; $(BIN)/python "$$script"; done
 
@@ -60,7 +72,7 @@ bench-flower: dev assets $(BENCH_STAMP) ## measure Flower and Umbel in turn, 20 
 	$(BIN)/python bench/flower.py $(BENCH)
 
 clean: ## remove what make has made
-	rm -rf $(VENV) $(VENDOR) node_modules dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENDOR) node_modules dist build .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV_STAMP):
@@ -75,10 +87,14 @@ $(DEV_STAMP): $(VENV_STAMP) pyproject.toml uv.lock
 	$(UV) sync --frozen --inexact --quiet --extra demo --extra top --extra parquet
 	@touch $@
 
-# ClickHouse's engine (600 MB), linters of the image and the chart, and Flower: where they cannot be had, their tests say so (and fail in CI).
+# ClickHouse's engine (600 MB), linters of the image and the chart, Flower, and what builds the documentation: where they cannot be had, their tests say so (and fail in CI).
 $(ENGINES_STAMP): $(DEV_STAMP)
-	@$(UV) sync --frozen --inexact --quiet --extra demo --group clickhouse --group packaging --group bench && touch $@ || \
+	@$(UV) sync --frozen --inexact --quiet --extra demo --group clickhouse --group packaging --group bench --group docs && touch $@ || \
 	  echo "ClickHouse's engine and the linters of the packages could not be installed; their tests will say so" >&2
+
+$(DOCS_STAMP): $(DEV_STAMP)
+	$(UV) sync --frozen --inexact --quiet --extra demo --extra top --extra parquet --group docs
+	@touch $@
 
 $(BENCH_STAMP): $(DEV_STAMP)
 	$(UV) sync --frozen --inexact --quiet --extra demo --extra top --extra parquet --group bench
