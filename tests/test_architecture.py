@@ -30,6 +30,7 @@ PLACES = {
     "umbel.logs": 0,
     "umbel.model": 1,
     "umbel.access": 1,
+    "umbel.alerts": 2,
     "umbel.buffer": 2,
     "umbel.status": 2,
     "umbel.export": 2,
@@ -40,6 +41,7 @@ PLACES = {
     "umbel.stores.sqlfile": 2,
     "umbel.stores.pairs": 2,
     "umbel.stores.journal": 2,
+    "umbel.stores.alerts": 2,
     "umbel.stores.credentials": 2,
     "umbel.brokers.base": 2,
     "umbel.control.commands": 2,
@@ -54,10 +56,12 @@ PLACES = {
     "umbel.control": 3,
     "umbel.metrics": 3,
     "umbel.signin": 3,
+    "umbel.notify": 3,
     "umbel.ingest": 4,
     "umbel.web": 4,
     "umbel.demo": 5,
     "umbel.top": 5,
+    "umbel.watch": 5,
     "umbel.runtime": 5,
     "umbel.supervise": 6,
     "umbel.cli": 6,
@@ -72,7 +76,7 @@ UNITED = (0, 1, 6)
 #: These do without the adapters: what they need of them is handed to them.
 WITHOUT_ADAPTERS = ("umbel.ingest", "umbel.web", "umbel.demo")
 #: Pairs within a layer that go one way: composing everything includes composing the demo and the terminal.
-ONE_WAY = {("umbel.runtime", "umbel.demo"), ("umbel.runtime", "umbel.top")}
+ONE_WAY = {("umbel.runtime", "umbel.demo"), ("umbel.runtime", "umbel.top"), ("umbel.runtime", "umbel.watch")}
 #: Bare packages hold no code but their docstring, so anybody may name them.
 BARE = {"umbel", "umbel.control", *ADAPTERS}
 
@@ -97,7 +101,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("umbel.web", "umbel.runtime"),
     "prometheus_client": ("umbel.metrics.prometheus", "umbel.metrics.prometheus_tasks"),
     "click": ("umbel.cli", "umbel.runtime"),
-    "httpx2": ("umbel.runtime.remote", "umbel.signin"),
+    "httpx2": ("umbel.runtime.remote", "umbel.signin", "umbel.notify.ping"),
+    "apprise": ("umbel.notify.sender",),
     "authlib": ("umbel.signin",),
     "joserfc": ("umbel.signin",),
     "argon2": ("umbel.signin",),
@@ -116,6 +121,7 @@ REGISTRIES = (
     "umbel.runtime.brokers",
     "umbel.runtime.top",
     "umbel.runtime.exports",
+    "umbel.runtime.alerting",
     "umbel.cli",
 )
 

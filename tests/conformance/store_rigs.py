@@ -20,14 +20,28 @@ from umbel.clock import Clock, SystemClock
 from umbel.model.merge import Task
 from umbel.model.query import EVERYTHING, Node, Order, Page
 from umbel.model.task import Summary
+from umbel.stores.alerts import AlertBook
 from umbel.stores.base import StoreReader, StoreWriter
-from umbel.stores.clickhouse import ClickHouseJournal, ClickHouseReader, ClickHouseVault, ClickHouseWriter
+from umbel.stores.clickhouse import (
+    ClickHouseAlertBook,
+    ClickHouseJournal,
+    ClickHouseReader,
+    ClickHouseVault,
+    ClickHouseWriter,
+)
 from umbel.stores.clickhouse.anchors import Anchors
 from umbel.stores.clickhouse.connection import Connection
 from umbel.stores.clickhouse.target import Layout, Target
 from umbel.stores.journal import Journal
-from umbel.stores.postgres import PostgresJournal, PostgresReader, PostgresVault, PostgresWriter, path_of
-from umbel.stores.sqlite import SqliteJournal, SqliteReader, SqliteVault, SqliteWriter
+from umbel.stores.postgres import (
+    PostgresAlertBook,
+    PostgresJournal,
+    PostgresReader,
+    PostgresVault,
+    PostgresWriter,
+    path_of,
+)
+from umbel.stores.sqlite import SqliteAlertBook, SqliteJournal, SqliteReader, SqliteVault, SqliteWriter
 from umbel.stores.sqlite.segment import Segment
 
 End = TypeVar("End", bound=StoreWriter | StoreReader | Journal)
@@ -86,6 +100,10 @@ class StoreRig(ABC):
         """A new vault; the caller closes it."""
 
     @abstractmethod
+    def alert_book(self) -> AlertBook:
+        """A new book of alerts, for a store that may not be there yet; the caller closes it."""
+
+    @abstractmethod
     def crash_before_books(self, writer: StoreWriter) -> None:
         """Let the next write die (`Crash`) after its tasks are durable and before its position is."""
 
@@ -126,6 +144,9 @@ class SqliteRig(StoreRig):
 
     def vault(self) -> Vault:
         return SqliteVault(self.path, clock=self.clock)
+
+    def alert_book(self) -> AlertBook:
+        return SqliteAlertBook(self.path, clock=self.clock)
 
     def crash_before_books(self, writer: StoreWriter) -> None:
         assert isinstance(writer, SqliteWriter)
@@ -205,6 +226,9 @@ class PostgresRig(StoreRig):
 
     def vault(self) -> Vault:
         return PostgresVault(path_of(self.url), clock=self.clock)
+
+    def alert_book(self) -> AlertBook:
+        return PostgresAlertBook(path_of(self.url), clock=self.clock)
 
     def crash_before_books(self, writer: StoreWriter) -> None:
         """One transaction holds both: it dies when all but its end is written."""
@@ -296,6 +320,9 @@ class ClickHouseRig(StoreRig):
 
     def vault(self) -> Vault:
         return ClickHouseVault(self.target, clock=self.clock)
+
+    def alert_book(self) -> AlertBook:
+        return ClickHouseAlertBook(self.target, clock=self.clock)
 
     def crash_before_books(self, writer: StoreWriter) -> None:
         assert isinstance(writer, ClickHouseWriter)

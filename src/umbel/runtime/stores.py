@@ -13,6 +13,7 @@ from umbel.control.audit import Audit
 from umbel.errors import SettingsError
 from umbel.retention import Retention
 from umbel.settings import Settings
+from umbel.stores.alerts import AlertBook
 from umbel.stores.base import StoreKeeper, StoreReader, StoreWriter
 from umbel.stores.journal import Journal
 
@@ -22,19 +23,29 @@ _CLICKHOUSE: Final = (
     "ClickHouseReader",
     "ClickHouseJournal",
     "ClickHouseVault",
+    "ClickHouseAlertBook",
 )
-#: Module, writer, reader, journal, vault and, where there is one, keeper of each engine; all are made from what the
-#: module's `path_of` finds in the URL.
+#: Module, writer, reader, journal, vault, book of alerts and, where there is one, keeper of each engine; all are made
+#: from what the module's `path_of` finds in the URL.
 _ENGINES: Final[dict[str, tuple[str, ...]]] = {
     "clickhouse": _CLICKHOUSE,
     "clickhouse+https": _CLICKHOUSE,
-    "sqlite": ("umbel.stores.sqlite", "SqliteWriter", "SqliteReader", "SqliteJournal", "SqliteVault", "SqliteKeeper"),
+    "sqlite": (
+        "umbel.stores.sqlite",
+        "SqliteWriter",
+        "SqliteReader",
+        "SqliteJournal",
+        "SqliteVault",
+        "SqliteAlertBook",
+        "SqliteKeeper",
+    ),
     "postgresql": (
         "umbel.stores.postgres",
         "PostgresWriter",
         "PostgresReader",
         "PostgresJournal",
         "PostgresVault",
+        "PostgresAlertBook",
         "PostgresKeeper",
     ),
 }
@@ -77,9 +88,14 @@ def open_vault(settings: Settings, clock: Clock) -> Vault:
     return cast("Vault", _make(settings.store, 4, clock))
 
 
+def open_alert_book(settings: Settings, clock: Clock) -> AlertBook:
+    """What alerting remembers, kept with the store; it may not exist yet."""
+    return cast("AlertBook", _make(settings.store, 5, clock))
+
+
 def open_keeper(settings: Settings, clock: Clock) -> StoreKeeper | None:
     """The operator's side of the store; None for an engine that looks after its files itself."""
-    return cast("StoreKeeper | None", _make(settings.store, 5, clock))
+    return cast("StoreKeeper | None", _make(settings.store, 6, clock))
 
 
 def retention_of(settings: Settings) -> Retention:

@@ -5,6 +5,7 @@ Everything lies in one schema of the database. What a commit changes is one tran
 
 from __future__ import annotations
 
+from umbel.stores.postgres.alerts import PostgresAlertBook
 from umbel.stores.postgres.journal import PostgresJournal
 from umbel.stores.postgres.keeper import PostgresKeeper
 from umbel.stores.postgres.reader import PostgresReader
@@ -12,4 +13,12 @@ from umbel.stores.postgres.target import path_of
 from umbel.stores.postgres.vault import PostgresVault
 from umbel.stores.postgres.writer import PostgresWriter
 
-__all__ = ["PostgresJournal", "PostgresKeeper", "PostgresReader", "PostgresVault", "PostgresWriter", "path_of"]
+__all__ = [
+    "PostgresAlertBook",
+    "PostgresJournal",
+    "PostgresKeeper",
+    "PostgresReader",
+    "PostgresVault",
+    "PostgresWriter",
+    "path_of",
+]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from umbel.stores.sqlite.alerts import SqliteAlertBook
 from umbel.stores.sqlite.files import path_of
 from umbel.stores.sqlite.journal import SqliteJournal
 from umbel.stores.sqlite.keeper import SqliteKeeper
@@ -12,4 +13,4 @@ from umbel.stores.sqlite.reader import SqliteReader
 from umbel.stores.sqlite.vault import SqliteVault
 from umbel.stores.sqlite.writer import SqliteWriter
 
-__all__ = ["SqliteJournal", "SqliteKeeper", "SqliteReader", "SqliteVault", "SqliteWriter", "path_of"]
+__all__ = ["SqliteAlertBook", "SqliteJournal", "SqliteKeeper", "SqliteReader", "SqliteVault", "SqliteWriter", "path_of"]
