@@ -84,7 +84,7 @@ def queues(
     """How many messages wait, as the broker tells just now."""
     if deps.queues is None:
         raise HTTPException(503, "No broker is known to this process. Start it with --broker or -A.")
-    depths = deps.queues.depths(name or queue_names(deps))
+    depths = deps.queues.depths(name or queue_names(deps.reader))
     return answer(QueuesOut([views.queue(depth) for depth in depths]))
 
 

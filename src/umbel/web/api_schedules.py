@@ -9,7 +9,8 @@ from umbel.model.task import rfc3339
 from umbel.web.api_bodies import answer
 from umbel.web.api_models import ErrorBody, ScheduleOut, SchedulesOut
 from umbel.web.deps import Injected
-from umbel.web.pages.schedules import Row, load
+from umbel.web.pages.schedules import load
+from umbel.web.punctuality import Row
 
 router = APIRouter(prefix="/api/v1", responses={"default": {"model": ErrorBody}})
 

@@ -113,7 +113,7 @@ class Surroundings:
         if self._deps.queues is None:
             return []
         try:
-            depths = self._deps.queues.depths(queue_names(self._deps))
+            depths = self._deps.queues.depths(queue_names(self._deps.reader))
         except (BrokerError, StoreError) as error:
             log.debug("the metrics do without queues: %s", error)
             return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from umbel.model.query import EVERYTHING, Page
-from umbel.web.deps import Deps
+from umbel.stores.base import StoreReader
 
 #: Tasks looked at for the queues' names, the newest.
 RECENT: Final = 1_000
@@ -15,8 +15,8 @@ DEFAULT_QUEUE: Final = "celery"
 QUEUES: Final = 100
 
 
-def queue_names(deps: Deps) -> list[str]:
+def queue_names(reader: StoreReader) -> list[str]:
     """The names, sorted; Celery's own default is always among them."""
-    recent = deps.reader.tasks(EVERYTHING, Page(RECENT)).items
+    recent = reader.tasks(EVERYTHING, Page(RECENT)).items
     names = sorted({item.queue for item in recent if item.queue} | {DEFAULT_QUEUE})
     return names[:QUEUES]

@@ -25,7 +25,7 @@ def lengths(deps: Injected) -> Response:
     if deps.queues is None:
         scheme = deps.settings.broker.partition("://")[0] or "no"
         raise Refusal(404, f"'{scheme}' broker is not supported")
-    return answer({"active_queues": [_queue(depth) for depth in deps.queues.depths(queue_names(deps))]})
+    return answer({"active_queues": [_queue(depth) for depth in deps.queues.depths(queue_names(deps.reader))]})
 
 
 def _queue(depth: QueueDepth) -> dict[str, Any]:

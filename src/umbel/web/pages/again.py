@@ -186,7 +186,7 @@ async def _form(request: Request, found: Found | None, fields: Mapping[str, str]
         shown = "args" in fields or found is None or not found.exact
         parcel = found.parcel if found else None
         size = len(_laid_out(parcel.args)) + len(_laid_out(parcel.kwargs)) if parcel and not shown else 0
-        context = Context(found, fields, problem, names, queue_names(deps), size)
+        context = Context(found, fields, problem, names, queue_names(deps.reader), size)
         return page(request, "again", context, 400 if problem else 200)
 
     return await to_thread.run_sync(render)

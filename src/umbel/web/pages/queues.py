@@ -90,7 +90,7 @@ def show(request: Request, deps: Annotated[Deps, Depends(get_deps)]) -> HTMLResp
 
 def load(deps: Deps) -> Context:
     """Everything that the page shows, from the broker and the store."""
-    names, now = queue_names(deps), deps.clock.now()
+    names, now = queue_names(deps.reader), deps.clock.now()
     waiting = deps.queues.delayed if deps.queues is not None else ()
     depths, problem = _depths(deps, [*names, *waiting])
     delayed = [depths.pop(name).ready or 0 for name in waiting if name in depths]
