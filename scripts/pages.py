@@ -1,8 +1,9 @@
 """The pages of the documentation's site: docs/ with what comes from the code, and pictures where there are any.
 
-Run by `make docs`, before Zensical. Writes `build/pages` anew. In a page `<!-- from the code: NAME -->` becomes that
-part of `scripts/reference.py`, and `<!-- screenshot: NAME | what it shows -->` what `make screenshots` has made of it,
-or nothing.
+Run by `make docs`, before Zensical; writes `build/pages` anew. In a page
+
+- all from `<!-- from the code: NAME -->` to `<!-- to here -->` becomes that part of `scripts/reference.py`,
+- `<!-- screenshot: NAME | what it shows -->` becomes what `make screenshots` has made of it, or nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import reference
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = ROOT / "build/pages"
+LOGO = ROOT / "src/umbel/web/static/favicon.svg"
 PICTURES = ROOT / "build/screenshots"
 
 #: Documents that stand beside docs/ and have a page of their own.
 BESIDE: Final = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
-_CODE: Final = re.compile(r"^<!-- from the code: (\w+) -->$", re.MULTILINE)
-_PICTURE: Final = re.compile(r"^<!-- screenshot: ([\w-]+) \| (.+) -->$", re.MULTILINE)
+_CODE: Final = re.compile(r"^<!-- from the code: (\w+) -->\n(?:.*\n)?<!-- to here -->$", re.MULTILINE)
+_PICTURE: Final = re.compile(r"^( *)<!-- screenshot: ([\w-]+) \| (.+) -->$", re.MULTILINE)
 
 
 def _from_the_code(match: re.Match[str]) -> str:
@@ -35,11 +37,11 @@ def _from_the_code(match: re.Match[str]) -> str:
 
 def _picture(match: re.Match[str], up: str) -> str:
     """The picture of the light theme or the dark one, as the reader's; nothing while there is none."""
-    files = [f"{match[1]}-wide-{theme}.png" for theme in ("light", "dark")]
-    if not all((PICTURES / file).is_file() for file in files):
+    indent, name, shows = match.groups()
+    files = {theme: f"{name}-wide-{theme}.png" for theme in ("light", "dark")}
+    if not all((PICTURES / file).is_file() for file in files.values()):
         return ""
-    light, dark = (f"![{match[2]}]({up}screenshots/{file})" for file in files)
-    return f"{light}{{ .only-light }}\n{dark}{{ .only-dark }}"
+    return "\n".join(f"{indent}![{shows}]({up}screenshots/{file}#only-{theme})" for theme, file in files.items())
 
 
 def page(text: str, up: str) -> str:
@@ -67,6 +69,7 @@ def main() -> None:
             shutil.copyfile(file, target)
     for name, place_ in BESIDE.items():
         (PAGES / place_).write_text(moved((ROOT / name).read_text()))
+    shutil.copyfile(LOGO, PAGES / "logo.svg")
     if PICTURES.is_dir():
         shutil.copytree(PICTURES, PAGES / "screenshots")
 

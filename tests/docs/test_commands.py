@@ -1,4 +1,4 @@
-"""Every command in the documents is run, against a real worker and a real Umbel; what cannot be run stands in a list."""
+"""Every command in the documents is run, against a real worker and a real Umbel; what cannot be is listed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import click
@@ -129,7 +130,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
                     rig.run_all(block)
             for query in ("state:SUCCESS", "state:FAILURE"):
                 count = f"{umbel}/api/v1/tasks/count?q={query}"
-                wait_until(lambda url=count: _ask(url)["count"] == 1, query, explain=served.explain)
+                wait_until(partial(_counts, count, 1), query, explain=served.explain)
             yield rig
 
 
@@ -139,6 +140,10 @@ def _healthy(umbel: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def _counts(url: str, wanted: int) -> bool:
+    return _ask(url)["count"] == wanted
 
 
 def _sends_events(umbel: str) -> bool:

@@ -44,6 +44,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = tmp_path_factory.mktemp("site")
     for name in ("docs", "scripts"):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    logo = Path("src/umbel/web/static/favicon.svg")
+    (tree / logo.parent).mkdir(parents=True)
+    shutil.copy(ROOT / logo, tree / logo)
     for name in ("zensical.toml", "CHANGELOG.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, tree)
     for command in (["scripts/pages.py"], ["-m", "zensical", "build", "--strict", "--clean"]):
