@@ -26,6 +26,7 @@ _HOMES: Final = {
     "receive": "umbel.runtime.receive",
     "collect": "umbel.runtime.collect",
     "web": "umbel.runtime.web",
+    "alert": "umbel.runtime.alert",
     "replay": "umbel.runtime.replay",
     "doctor": "umbel.runtime.doctor",
     "health": "umbel.runtime.health",
@@ -203,6 +204,18 @@ def web(**given: Any) -> None:
     sys.exit(_home("web").main(read_settings(given, flower=True)))
 
 
+_ALERT_PARAMS: Final[Sequence[click.Parameter]] = (
+    click.Option(["check", "--check"], is_flag=True, help="Print rules and destinations, and do nothing else."),
+)
+
+
+@main.command(params=[*_ALERT_PARAMS, *_options()])
+def alert(check: bool, **given: Any) -> None:
+    """Judge the rules of --alerts and tell whom they name; of several on one store, one does."""
+    home, settings = _home("alert"), read_settings(given)
+    sys.exit(home.check(settings) if check else home.main(settings))
+
+
 @main.command(params=[click.Argument(["file"], type=click.Path(exists=True, dir_okay=False)), *_options()])
 def replay(file: str, **given: Any) -> None:
     """Store a recording: one event, list of events or kombu message a line, as JSON; .gz is unpacked."""
@@ -224,7 +237,7 @@ def doctor(flower: bool, **given: Any) -> None:
     sys.exit(_home("doctor").main(read_settings(given)))
 
 
-_PARTS: Final = click.Argument(["parts"], nargs=-1, type=click.Choice(["receive", "collect", "web"]))
+_PARTS: Final = click.Argument(["parts"], nargs=-1, type=click.Choice(["receive", "collect", "web", "alert"]))
 
 
 @main.command(params=[_PARTS, *_options()])

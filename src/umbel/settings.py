@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from umbel.errors import SettingsError
 from umbel.retention import Retention, parse_duration, parse_retention
-from umbel.settings_access import ACCESS_OPTIONS, AccessSettings
+from umbel.settings_access import ACCESS_OPTIONS
+from umbel.settings_alerts import ALERT_OPTIONS, AlertSettings
 from umbel.settings_option import (
     Option,
     buckets,
@@ -175,11 +176,12 @@ OPTIONS: Final = (
         "LEVEL",
     ),
     *ACCESS_OPTIONS,
+    *ALERT_OPTIONS,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(AccessSettings):
+class Settings(AlertSettings):
     """Everything that was set, parsed; see `OPTIONS` for what each means."""
 
     app: str = ""

@@ -16,11 +16,11 @@ import psycopg
 from tests.support.clickhouse import ClickHouseServer
 from tests.support.postgres import PostgresServer
 from umbel.access.base import Vault
+from umbel.alerts.book import AlertBook
 from umbel.clock import Clock, SystemClock
 from umbel.model.merge import Task
 from umbel.model.query import EVERYTHING, Node, Order, Page
 from umbel.model.task import Summary
-from umbel.stores.alerts import AlertBook
 from umbel.stores.base import StoreReader, StoreWriter
 from umbel.stores.clickhouse import (
     ClickHouseAlertBook,

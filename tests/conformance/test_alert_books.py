@@ -9,8 +9,8 @@ from contextlib import closing
 import pytest
 
 from tests.conformance.store_rigs import StoreRig
+from umbel.alerts.book import BYTES, KEY, ROWS, AlertBook, NotLeading, Row, Shelf
 from umbel.errors import StoreError
-from umbel.stores.alerts import BYTES, KEY, ROWS, AlertBook, NotLeading, Row, Shelf
 
 T = 1_750_000_000.0
 pytestmark = pytest.mark.timeout(600)

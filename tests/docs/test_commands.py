@@ -29,6 +29,8 @@ NOT_RUN = {
     ("CONTRIBUTING.md", "make"): 1,
     ("README.md", "make"): 2,
     ("README.md", "umbel"): 1,
+    ("docs/alerts.md", "pip"): 1,
+    ("docs/alerts.md", "umbel"): 1,
     ("docs/benchmarks.md", "make"): 1,
     ("docs/clickhouse.md", "umbel"): 1,
     ("docs/deploy.md", "docker"): 1,

@@ -14,6 +14,8 @@ import yaml
 
 from tests.docs.blocks import BLOCKS, DOCUMENTS, ROOT, Block
 from umbel import cli
+from umbel.alerts.config import configure
+from umbel.alerts.rules import DEFAULTS
 from umbel.errors import QueryError
 from umbel.model.ledger import Reason
 from umbel.model.lexer import ALIASES
@@ -23,6 +25,9 @@ from umbel.settings import OPTIONS, load
 from umbel.settings_flower import FLOWER_OPTIONS
 
 NOW = 1_750_000_000.0
+#: The document whose TOML is rules of alerting.
+ALERTS = "docs/alerts.md"
+TOML = [block for block in BLOCKS if block.language == "toml"]
 #: Flags in running text that are other programs' own.
 FOREIGN = {
     "--without-heartbeat": "celery worker",
@@ -109,7 +114,7 @@ def test_every_search_in_running_text_is_understood() -> None:
         parse("state:NONE", NOW)
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "toml"], ids=str)
+@pytest.mark.parametrize("block", [one for one in TOML if one.document != ALERTS], ids=str)
 def test_every_configuration_file_in_the_documents_can_be_used(block: Block, tmp_path: Path) -> None:
     secret = tmp_path / "client-secret"
     secret.write_text("hush\n")
@@ -119,6 +124,15 @@ def test_every_configuration_file_in_the_documents_can_be_used(block: Block, tmp
     settings = load({}, {}, str(file))
     # Every key has changed what it names, so none repeats a default.
     assert [key for key in given if getattr(settings, key) == getattr(load({}, {}), key)] == []
+
+
+def test_the_rules_in_the_documents_can_be_used_together() -> None:
+    text = "".join(block.text for block in TOML if block.document == ALERTS)
+    table = tomllib.loads(text)
+    # A file that the reader has.
+    table["destinations"]["ops"] = "json://localhost"
+    config = configure(table, ALERTS)
+    assert len(config.rules) == 5 + len(DEFAULTS)
 
 
 def test_values_given_to_the_chart_are_values_that_it_has() -> None:

@@ -31,6 +31,7 @@ PAGES = (
     ("/storage?keep=state%3AFAILURE+90d%2C+1h", "Storage"),
     ("/workers", "Workers"),
     ("/workers/orders@web-1", "orders@web-1"),
+    ("/alerts", "Alerts"),
     ("/audit", "Audit"),
     ("/ingest", "Ingest"),
 )

@@ -28,6 +28,7 @@ from umbel.settings import Settings
 from umbel.status import PartStatus
 from umbel.stores.base import StoreReader, StoreState, StoreWriter
 from umbel.stores.journal import Journal
+from umbel.web.alerting import Alerts
 from umbel.web.app import create_app
 from umbel.web.deps import Deps
 from umbel.web.login import Login
@@ -70,6 +71,7 @@ class Stage:
     messages: QueueMessages | None = None
     plan: ReadPlan | None = None
     login: Login | None = None
+    alerts: Alerts | None = None
     #: The app made last.
     served: FastAPI | None = None
     _writer: StoreWriter | None = None
@@ -136,6 +138,7 @@ class Stage:
             journal=self.journal,
             plan=self.plan,
             login=self.login,
+            alerts=self.alerts,
         )
 
     def sign_in_by(self, **settings: Any) -> Login:
@@ -162,3 +165,5 @@ class Stage:
             self._writer.close()
         if self._journal is not None:
             self._journal.close()
+        if self.alerts is not None:
+            self.alerts.book.close()

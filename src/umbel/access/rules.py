@@ -15,7 +15,9 @@ from umbel.access.identity import Identity, Role, glob, role_of
 from umbel.errors import SettingsError
 
 #: What a rule may name besides Celery's commands: what is done to tasks and queues by other means.
-ACTIONS: Final = frozenset({"send_task", "abort", "run_again", "purge", "peek", "put_back", "find_stuck"})
+ACTIONS: Final = frozenset(
+    {"send_task", "abort", "run_again", "purge", "peek", "put_back", "find_stuck", "silence", "unsilence"}
+)
 #: What people say for it.
 _SYNONYMS: Final = {"retry": "run_again"}
 _FORM: Final = re.compile(r"(?P<who>\S+?)s?\s+may\s+(?P<actions>[\w*,\s]*?)(?P<limits>(\s+(name|queue):\S+)*)\s*")

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from umbel.alerts.machine import Instance
-from umbel.alerts.rules import Rule, Severity
+from umbel.alerts.rules import Kind, Rule, Severity
 from umbel.model.task import rfc3339
 
 #: Things told one by one, and characters of what is told of one.
@@ -75,17 +75,19 @@ def _title(news: Sequence[News], worst: Severity | None) -> str:
 
 def _paragraph(one: News, address: str) -> str:
     lines = [f"{one.rule.name} ({one.rule.severity})"]
-    lines += _listed(one.firing, "since", address)
+    lines += _listed(one, one.firing, "since", address)
     if one.firing and one.rule.text:
         lines.append(one.rule.text)
-    lines += _listed(one.over, "over;", address)
+    lines += _listed(one, one.over, "over;", address)
     return "\n".join(lines)
 
 
-def _listed(instances: Mapping[str, Instance], word: str, address: str) -> list[str]:
+def _listed(news: News, instances: Mapping[str, Instance], word: str, address: str) -> list[str]:
     lines = []
     for key, instance in list(instances.items())[:LINES]:
-        what = f"{key}: {instance.detail}" if key else instance.detail
+        # A fingerprint tells people nothing.
+        named = key and news.rule.on is not Kind.EXCEPTION
+        what = f"{key}: {instance.detail}" if named else instance.detail
         began = f"was {rfc3339(instance.since)} to {rfc3339(instance.over_at)}" if instance.over_at else ""
         lines.append(f"- {what[:DETAIL]}, {word} {began or rfc3339(instance.since)}")
         if address and instance.path and not instance.over_at:

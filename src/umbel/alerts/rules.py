@@ -93,6 +93,14 @@ class Rule:
         return self.on is not Kind.EXCEPTION
 
 
+def span(seconds: float) -> str:
+    """A duration as the query language writes it: `10m`."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size and not seconds % size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
 Read = Callable[[Any], Any]
 
 
@@ -117,8 +125,10 @@ def _whole(low: int) -> Read:
 def _duration(low: float = 0.0, high: float = LONGEST) -> Read:
     def read(value: Any) -> float:
         if isinstance(value, bool):
-            raise TypeError("a duration such as 90s or 10m is expected")
-        seconds = parse_duration(value)
+            raise TypeError("a duration such as 500ms, 90s or 10m is expected")
+        text = str(value).strip().lower()
+        # Latencies are short, and searches write them so.
+        seconds = parse_duration(text[:-2]) / 1000 if text.endswith("ms") else parse_duration(text)
         if not low <= seconds <= high:
             raise ValueError(f"a duration of {low:g} s to {high / 86_400:g} days is expected")
         return seconds

@@ -44,6 +44,9 @@ QUEUE_READY: Final = "umbel_queue_messages_ready"
 QUEUE_UNACKED: Final = "umbel_queue_messages_unacked"
 QUEUE_CONSUMERS: Final = "umbel_queue_consumers"
 CONCURRENCY: Final = "umbel_worker_concurrency"
+ALERTS_FIRING: Final = "umbel_alerts_firing"
+NOTICES_SENT: Final = "umbel_alert_notifications_sent_total"
+NOTICES_FAILED: Final = "umbel_alert_notifications_failed_total"
 
 #: As `HELP`, of what tasks, queues and pools tell.
 TASKS_HELP: Final[Mapping[str, tuple[str, str]]] = {
@@ -57,6 +60,9 @@ TASKS_HELP: Final[Mapping[str, tuple[str, str]]] = {
     QUEUE_UNACKED: ("gauge", "Messages of a queue that workers hold unacknowledged."),
     QUEUE_CONSUMERS: ("gauge", "Workers that consume from a queue."),
     CONCURRENCY: ("gauge", "Processes or threads of a worker's pool."),
+    ALERTS_FIRING: ("gauge", "Things for which a rule fires, silenced or not."),
+    NOTICES_SENT: ("counter", "Notifications that a destination took."),
+    NOTICES_FAILED: ("counter", "Notifications that were given up."),
 }
 #: Metric, its kind in Prometheus' terms, and what it tells.
 HELP: Final[Mapping[str, tuple[str, str]]] = {
@@ -100,6 +106,9 @@ class Measured:
     queues: Sequence[tuple[str, int | None, int | None, int | None]] = ()
     #: Pool size by worker.
     concurrency: Mapping[str, int] = field(default_factory=dict)
+    #: By rule and severity, how much fires; and by destination, what was sent and what was given up.
+    firing: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    notices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     #: Upper bounds of the buckets of histograms, seconds, ascending.
     buckets: Sequence[float] = (0.1, 1.0, 10.0)
 

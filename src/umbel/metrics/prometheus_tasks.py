@@ -28,6 +28,9 @@ LABELS: Final[Mapping[str, Sequence[str]]] = {
     names.QUEUE_UNACKED: ("queue",),
     names.QUEUE_CONSUMERS: ("queue",),
     names.CONCURRENCY: ("worker",),
+    names.ALERTS_FIRING: ("rule", "severity"),
+    names.NOTICES_SENT: ("destination",),
+    names.NOTICES_FAILED: ("destination",),
 }
 
 
@@ -50,6 +53,9 @@ def families(measured: Measured) -> Iterator[Metric]:
         told = [(queue[0], queue[number]) for queue in measured.queues]
         yield _gauge(name, _bounded([(str(queue), float(count)) for queue, count in told if count is not None]))
     yield _gauge(names.CONCURRENCY, _bounded([(name, float(n)) for name, n in sorted(measured.concurrency.items())]))
+    yield _gauge(names.ALERTS_FIRING, {key: float(count) for key, count in measured.firing.items()})
+    for name, number in ((names.NOTICES_SENT, 0), (names.NOTICES_FAILED, 1)):
+        yield _counter(name, {(place,): float(counts[number]) for place, counts in measured.notices.items()})
 
 
 # The keys of samples are tuples of texts, as many as the family has labels.

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any, Final, cast
 
 from umbel.access.base import Vault
+from umbel.alerts.book import AlertBook
 from umbel.clock import Clock
 from umbel.control.audit import Audit
 from umbel.errors import SettingsError
 from umbel.retention import Retention
 from umbel.settings import Settings
-from umbel.stores.alerts import AlertBook
 from umbel.stores.base import StoreKeeper, StoreReader, StoreWriter
 from umbel.stores.journal import Journal
 

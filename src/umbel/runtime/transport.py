@@ -49,6 +49,5 @@ def transport_of(settings: Settings) -> Transport:
 
 def parts_of(settings: Settings) -> tuple[str, ...]:
     """The processes of `umbel up`, in the order of their start and stop."""
-    if transport_of(settings) is Transport.REDIS:
-        return ("receive", "collect", "web")
-    return ("collect", "web")
+    capture = ("receive", "collect") if transport_of(settings) is Transport.REDIS else ("collect",)
+    return (*capture, "web", *(("alert",) if settings.alerting else ()))

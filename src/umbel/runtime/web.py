@@ -7,6 +7,7 @@ from umbel.brokers.base import QueueDepths, QueueMessages
 from umbel.clock import SystemClock
 from umbel.metrics.prometheus import render
 from umbel.runtime.access import open_login
+from umbel.runtime.alerting import open_alerts
 from umbel.runtime.brokers import LazyControl, LazyRuns, lazy_plan, queue_depths, queue_messages
 from umbel.runtime.exports import formats, sheet
 from umbel.runtime.parts import Part
@@ -31,6 +32,7 @@ def main(settings: Settings) -> int:
     messages: QueueMessages | None = queue_messages(settings) if settings.broker else None
     control, runs, audit = LazyControl(settings, clock), LazyRuns(settings), open_audit(settings, clock)
     journal = open_journal(settings, clock)
+    alerts = open_alerts(settings, clock)
     deps = Deps(
         reader=reader,
         statuses=StatusBoard(settings.status_dir).read,
@@ -45,6 +47,7 @@ def main(settings: Settings) -> int:
         audit=audit,
         journal=journal,
         plan=lazy_plan(settings),
+        alerts=alerts,
         login=login,
         sheet=sheet,
         formats=formats(),
@@ -56,6 +59,8 @@ def main(settings: Settings) -> int:
             reader.close()
             audit.close()
             journal.close()
+            if alerts is not None:
+                alerts.book.close()
             if login is not None:
                 login.close()
             control.close()

@@ -325,6 +325,58 @@ class DeploysOut:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertOut:
+    """Something that a rule holds for."""
+
+    rule: str
+    severity: Annotated[str, Field(description="info, warning or critical.")]
+    subject: Annotated[str | None, Field(description="The task name, worker, queue, … that it is about.")]
+    state: Annotated[str, Field(description="pending or firing.")]
+    detail: str
+    since: Time | None
+    fired_at: Annotated[Time | None, Field(description="null while it is pending.")]
+    told_at: Annotated[Time | None, Field(description="When somebody was last told; null: nobody was.")]
+    silenced: bool
+    query: Annotated[str | None, Field(description="The search that shows it.")]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRuleOut:
+    """A rule and what it measured in the latest round."""
+
+    name: str
+    on: str
+    severity: str
+    holds_where: Annotated[str, Field(description="What it watches, in words.")]
+    measured: str | None
+    problem: Annotated[str | None, Field(description="Why it could not be judged.")]
+    destinations: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceOut:
+    """What is kept quiet; `*` stands for any run of characters."""
+
+    id: str
+    rule: str
+    subject: str
+    reason: str
+    who: str | None
+    until: Time | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsOut:
+    """Everything about alerts."""
+
+    items: list[AlertOut]
+    rules: list[AlertRuleOut]
+    silences: list[SilenceOut]
+    judged_at: Annotated[Time | None, Field(description="The latest round; null where there was none.")]
+    problem: Annotated[str | None, Field(description="Why this may not be of now.")]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowTaskOut:
     """A task of a workflow and how it hangs in it."""
 

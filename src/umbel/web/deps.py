@@ -23,6 +23,7 @@ from umbel.settings import Settings
 from umbel.status import PartStatus
 from umbel.stores.base import StoreReader
 from umbel.stores.journal import Journal
+from umbel.web.alerting import Alerts, Board
 from umbel.web.entries import Entries
 from umbel.web.login import Login
 from umbel.web.pipeline import Pipeline, PipelineWatch
@@ -58,8 +59,12 @@ class Deps:
     #: Begins a file of an export, and the formats that it knows.
     sheet: SheetMaker = text_sheet
     formats: Sequence[str] = tuple(TEXT_FORMATS)
+    #: What is watched, and who is told; None: nothing is.
+    alerts: Alerts | None = None
     #: Reads what beat should run; None where nothing can be read.
     plan: ReadPlan | None = None
+    #: What fires, as pages read it.
+    board: Board = field(init=False, repr=False)
     #: What people entered, as pages read it.
     entries: Entries = field(init=False, repr=False)
     #: None: nobody has to sign in.
@@ -69,6 +74,7 @@ class Deps:
     _watch: PipelineWatch = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        self.board = Board(self.alerts, self.clock)
         self.entries = Entries(self.journal, self.clock)
         self._watch = PipelineWatch(self.reader, self.statuses, self.clock, self.parts)
         self.rules = Rules(self.settings.rules, tuple(COMMANDS))

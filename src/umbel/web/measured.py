@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from umbel.alerts.records import Total
 from umbel.control.commands import Stats
 from umbel.errors import BrokerError, ControlError, StoreError
 from umbel.metrics.names import Measured
@@ -64,7 +65,21 @@ class Surroundings:
             queues=look.queues,
             concurrency=look.concurrency,
             buckets=settings.task_runtime_metric_buckets,
+            firing=self._firing(),
+            notices=self._notices(),
         )
+
+    def _firing(self) -> Mapping[tuple[str, str], int]:
+        """Of every rule, also one that is quiet; their number is bounded."""
+        board = self._deps.board
+        counts = Counter(held.rule.name for held in board.view().firing)
+        return {(rule.name, rule.severity.value): counts[rule.name] for rule in board.config.rules}
+
+    def _notices(self) -> Mapping[str, tuple[int, int]]:
+        board = self._deps.board
+        totals = board.view().totals
+        found = {one.name: totals.get(one.name, Total()) for one in board.config.destinations}
+        return {name: (total.sent, total.failed) for name, total in found.items()}
 
     def _living(self, meters: Meters) -> Meters:
         """Without the workers that are gone for longer than `--purge-offline-workers` says."""

@@ -60,7 +60,7 @@ def judge(pipeline: Pipeline, now: float) -> Readiness:
 def _checks(pipeline: Pipeline, now: float) -> Iterator[tuple[str, Check]]:
     yield "store", _store(pipeline)
     for part in pipeline.parts:
-        name = {"receive": "receiver", "collect": "collector"}.get(part.name, part.name)
+        name = {"receive": "receiver", "collect": "collector", "alert": "alerting"}.get(part.name, part.name)
         yield name, _part(name, part, now)
     if pipeline.connected is not None:
         yield "broker", _broker(pipeline, now)

@@ -43,6 +43,7 @@ NAV: Final = (
     NavItem("queues", "Queues", "/queues", "q"),
     NavItem("workers", "Workers", "/workers", "w"),
     NavItem("schedules", "Schedules", "/schedules", "s"),
+    NavItem("alerts", "Alerts", "/alerts", "a"),
     NavItem("ingest", "Ingest", "/ingest", "i"),
 )
 

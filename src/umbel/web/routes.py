@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 from umbel.web import (
     api,
     api_again,
+    api_alerts,
     api_control,
     api_deploys,
     api_export,
@@ -31,6 +32,7 @@ from umbel.web.flower import workers as flower_workers
 from umbel.web.pages import (
     access,
     again,
+    alerts,
     audit,
     bulk,
     commands,
@@ -73,6 +75,7 @@ _API = (
     api_workflow.router,
     api_deploys.router,
     api_schedules.router,
+    api_alerts.router,
     resolve.api,
     api.router,
     api_again.router,
@@ -105,6 +108,7 @@ PAGES: Final = (
     queues.router,
     queue.router,
     schedules.router,
+    alerts.router,
     workers.router,
     worker.router,
     inspect.router,

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from umbel.alerts.book import ROWS, NotLeading, Row, Shelf, checked, trimmed
 from umbel.clock import Clock, SystemClock
-from umbel.stores.alerts import ROWS, NotLeading, Row, Shelf, checked, trimmed
 from umbel.stores.clickhouse.books import COLUMNS, entry_row
 from umbel.stores.clickhouse.books import Row as Stored
 from umbel.stores.clickhouse.connection import Connection
@@ -28,7 +28,7 @@ _LEAD: Final = "alert-lead"
 
 
 class ClickHouseAlertBook:
-    """`umbel.stores.alerts.AlertBook` in the store's database."""
+    """`umbel.alerts.book.AlertBook` in the store's database."""
 
     def __init__(self, target: Target, *, clock: Clock | None = None) -> None:
         self._connection = Connection(target)

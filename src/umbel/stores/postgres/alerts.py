@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from umbel.alerts.book import ROWS, NotLeading, Row, Shelf, checked, trimmed
 from umbel.clock import Clock
-from umbel.stores.alerts import ROWS, NotLeading, Row, Shelf, checked, trimmed
 from umbel.stores.postgres.connect import Connection
 from umbel.stores.postgres.kept import Kept
 from umbel.stores.postgres.schema import bring_up
@@ -20,7 +20,7 @@ _SETTINGS: Final = {"lock_timeout": "5s", "statement_timeout": "5s"}
 
 
 class PostgresAlertBook:
-    """`umbel.stores.alerts.AlertBook` over one connection; every statement may come twice."""
+    """`umbel.alerts.book.AlertBook` over one connection; every statement may come twice."""
 
     def __init__(self, target: Target, *, clock: Clock | None = None) -> None:
         # An evaluator may come before the first collector.

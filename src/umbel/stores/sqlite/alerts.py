@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from umbel.alerts.book import ROWS, NotLeading, Row, Shelf, checked, trimmed
 from umbel.clock import Clock, SystemClock
 from umbel.stores import migrate
-from umbel.stores.alerts import ROWS, NotLeading, Row, Shelf, checked, trimmed
 from umbel.stores.sqlfile import load
 from umbel.stores.sqlite.beside import Beside
 
@@ -19,7 +19,7 @@ _MIGRATIONS: Final = migrate.load(Path(__file__).parent / "migrations" / "alerts
 
 
 class SqliteAlertBook:
-    """`umbel.stores.alerts.AlertBook` beside the catalog at `path`."""
+    """`umbel.alerts.book.AlertBook` beside the catalog at `path`."""
 
     def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
         file = path.with_name(f"{path.name}.alerts")

@@ -16,6 +16,7 @@ from umbel.model.task import State, Summary, epoch
 from umbel.model.worker import Worker
 from umbel.stores.base import ExceptionCount, StoreReader
 from umbel.stores.journal import Kind
+from umbel.web.alerting import Held
 from umbel.web.deps import Deps, get_deps
 from umbel.web.pages.changes import Changes, changes
 from umbel.web.pages.charts import Chart, gaps_of, latencies, throughput
@@ -109,6 +110,8 @@ class Context:
     running: Sequence[Late]
     losses: Sequence[LedgerEntry]
     stages: Sequence[Stage]
+    #: What fires, the gravest first.
+    firing: Sequence[Held]
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -173,6 +176,7 @@ def load(deps: Deps, range_: str = "", found: Changes | None = None) -> Context:
         running=_running(reader, names, workers),
         losses=losses,
         stages=stages(deps.pipeline(), deps.readiness(), now),
+        firing=deps.board.view().firing,
     )
 
 

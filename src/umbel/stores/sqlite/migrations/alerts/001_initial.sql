@@ -1,4 +1,4 @@
--- What alerting remembers; see stores/alerts.py. The lead is a row as well: its data says who has it, `at` until when.
+-- What alerting remembers; see alerts/book.py. The lead is a row as well: its data says who has it, `at` until when.
 CREATE TABLE alert (
     shelf TEXT NOT NULL,
     key TEXT NOT NULL,

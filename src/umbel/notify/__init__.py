@@ -1,0 +1,1 @@
+"""How Umbel reaches people and services elsewhere."""

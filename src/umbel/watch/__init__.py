@@ -1,0 +1,1 @@
+"""What `umbel alert` does: looks at what rules are about, decides, delivers."""

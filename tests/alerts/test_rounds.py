@@ -1,0 +1,364 @@
+"""From the store to the sink: none lost, none doubled, under flapping, restarts, silences and two evaluators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.alerts.sinks import Hook, hook
+from tests.services import wait_until
+from tests.web.stage import Stage
+from umbel.alerts.book import ROWS, AlertBook, Row, Shelf
+from umbel.alerts.config import Config, Destination, configure
+from umbel.alerts.notice import Notice
+from umbel.alerts.records import Past, Round, Silence, Total, record, row
+from umbel.errors import StoreBusy
+from umbel.model.event import AnyEvent, TaskFailed, TaskReceived, TaskStarted
+from umbel.notify.sender import Sender
+from umbel.runtime.stores import open_alert_book
+from umbel.watch.courier import BACKOFF_MAX
+from umbel.watch.lead import LEASE
+from umbel.watch.watch import Watch
+
+FAILING = {"name": "mail fails", "on": "search", "search": "state:FAILURE name:mail.*", "over": 0, "within": "10m"}
+
+
+@pytest.fixture
+def web() -> Iterator[Hook]:
+    with hook() as made:
+        yield made
+
+
+def failed(stage: Stage, *ids: str, name: str = "mail.send", why: str = "ValueError('no')") -> None:
+    now, end = stage.clock.now(), {"hostname": "w1@a", "pid": 1}
+    events: list[AnyEvent] = []
+    for id_ in ids:
+        events += [
+            TaskReceived(**end, timestamp=now - 2, uuid=id_, name=name, args="()", kwargs="{}"),  # type: ignore[arg-type]
+            TaskStarted(**end, timestamp=now - 1, uuid=id_),  # type: ignore[arg-type]
+            TaskFailed(**end, timestamp=now, uuid=id_, exception=why, traceback=""),  # type: ignore[arg-type]
+        ]
+    stage.commit(events)
+
+
+class Evaluator:
+    """A process of `umbel alert` without its threads: each turn is taken by the test."""
+
+    def __init__(self, stage: Stage, config: Config, who: str = "one", send: Any = None) -> None:
+        self.stage = stage
+        self.book = open_alert_book(stage.settings, stage.clock)
+        send = send or Sender(config.destinations)
+        self.watch = Watch(config, self.book, stage.deps(), send, who, address="https://umbel.example")
+
+    def look(self) -> None:
+        self.watch.lead.renew()
+        self.watch.look()
+
+    def deliver(self) -> None:
+        """Until nothing is due and nothing under way."""
+        self.watch.lead.renew()
+
+        def idle() -> bool:
+            self.watch.courier.turn(leading=self.watch.lead.held)
+            return not self.watch.courier._under_way
+
+        wait_until(idle, "deliveries")
+
+    def past(self, what: str) -> list[Past]:
+        found = [record(one, Past) for one in self.book.read(Shelf.PAST)]
+        return [one for one in reversed(found) if one.what == what]
+
+    def kill(self) -> None:
+        """Gone as by SIGKILL: nothing is noted, nothing let go of."""
+        self.watch.courier._pool.shutdown(wait=True)
+        self.book.close()
+
+    def stop(self) -> None:
+        self.watch.courier.close(10.0)
+        self.watch.lead.leave()
+        self.book.close()
+
+
+def config_of(web: Hook, *rules: dict[str, Any]) -> Config:
+    return configure({"rule": list(rules), "defaults": False}, "a.toml", [web.url])
+
+
+def test_what_a_search_finds_is_told_with_a_link_and_so_is_its_end(stage: Stage, web: Hook) -> None:
+    stage.well()
+    one = Evaluator(stage, config_of(web, {**FAILING, "severity": "critical", "text": "Call the mail team."}))
+    one.look()
+    failed(stage, "t1", "t2")
+    one.look()
+    one.deliver()
+    (told,) = web.taken
+    assert told["title"] == "Umbel: critical: mail fails"
+    assert "2 in 10m, over 0" in told["message"]
+    assert "Call the mail team." in told["message"]
+    assert "https://umbel.example/tasks?q=%28state%3AFAILURE+name%3Amail" in told["message"]
+    stage.clock.advance(700)
+    one.look()
+    one.deliver()
+    one.deliver()
+    assert web.titles == ["Umbel: critical: mail fails", "Umbel: recovered: mail fails"]
+    assert [(past.what, past.subject) for past in one.past("fired") + one.past("over")] == [
+        ("fired", "mail fails"),
+        ("over", "mail fails"),
+    ]
+    assert [record(found, Total) for found in one.book.read(Shelf.TOTAL)] == [Total(sent=2)]
+    assert one.book.read(Shelf.OUTBOX) == []
+    one.stop()
+
+
+def test_a_restart_between_deciding_and_delivering_loses_nothing_and_doubles_nothing(stage: Stage, web: Hook) -> None:
+    stage.well()
+    config = config_of(web, FAILING)
+    failed(stage, "t1")
+    for number in range(6):
+        one = Evaluator(stage, config, f"run {number}")
+        one.look()
+        if number == 3:
+            one.deliver()
+        one.kill()
+        stage.clock.advance(LEASE + 1)
+    assert web.titles == ["Umbel: warning: mail fails"]
+    stage.clock.advance(700)
+    one = Evaluator(stage, config, "last")
+    one.look()
+    one.deliver()
+    assert web.titles[1:] == ["Umbel: recovered: mail fails"]
+    one.stop()
+
+
+def test_of_two_evaluators_one_tells_and_the_other_takes_over_where_it_stood(stage: Stage, web: Hook) -> None:
+    stage.well()
+    config = config_of(web, FAILING)
+    one, two = Evaluator(stage, config, "one"), Evaluator(stage, config, "two")
+    failed(stage, "t1")
+    for _ in range(5):
+        for each in (one, two):
+            each.look()
+        for each in (two, one):
+            each.deliver()
+        stage.clock.advance(6)
+    assert len(web.taken) == 1
+    one.kill()
+    stage.clock.advance(LEASE + 1)
+    two.look()
+    two.deliver()
+    assert len(web.taken) == 1
+    assert record(two.book.read(Shelf.ROUND)[0], Round).who == "two"
+    stage.clock.advance(700)
+    two.look()
+    two.deliver()
+    assert len(web.taken) == 2
+    two.stop()
+
+
+def test_one_that_was_cut_off_while_it_looked_decides_nothing_once_another_leads(stage: Stage, web: Hook) -> None:
+    stage.well()
+    config = config_of(web, FAILING)
+    one, two = Evaluator(stage, config, "one"), Evaluator(stage, config, "two")
+    one.look()
+    failed(stage, "t1")
+    stage.clock.step(LEASE + 1)
+    two.look()
+    # It still believes to lead: its monotonic clock stood still, as in a machine that slept.
+    assert one.watch.lead.held
+    assert one.watch.rounds.round() is False
+    assert len(two.book.read(Shelf.OUTBOX)) == 1
+    two.deliver()
+    assert len(web.taken) == 1
+    one.stop()
+    two.stop()
+
+
+def test_what_was_sent_and_could_not_be_noted_is_noted_later_and_not_sent_again(stage: Stage, web: Hook) -> None:
+    stage.well()
+    one = Evaluator(stage, config_of(web, FAILING))
+    failed(stage, "t1")
+    one.look()
+    one.watch.courier.turn(leading=True)
+    wait_until(lambda: web.taken, "the notice")
+
+    class Busy:
+        def __getattr__(self, name: str) -> Any:
+            def fails(*_args: object, **_more: object) -> Any:
+                raise StoreBusy
+
+            return fails
+
+    courier, book = one.watch.courier, one.book
+    courier._book = Busy()
+    for _ in range(3):
+        wait_until(lambda: all(sent.done() for _, _, sent in courier._under_way.values()), "the answer")
+        with suppress(StoreBusy):
+            courier.turn(leading=True)
+    courier._book = book
+    one.deliver()
+    one.deliver()
+    assert len(web.taken) == 1
+    assert one.book.read(Shelf.OUTBOX) == []
+    one.stop()
+
+
+def test_a_stop_waits_for_what_is_under_way_and_notes_it(stage: Stage, web: Hook) -> None:
+    stage.well()
+    one = Evaluator(stage, config_of(web, FAILING))
+    failed(stage, "t1")
+    one.look()
+    web.free.clear()
+    one.watch.courier.turn(leading=True)
+    wait_until(lambda: web.asked, "the request")
+    web.free.set()
+    one.stop()
+    two = Evaluator(stage, config_of(web, FAILING), "two")
+    two.look()
+    two.deliver()
+    assert len(web.taken) == 1
+    two.stop()
+
+
+def test_a_destination_that_refuses_is_tried_again_in_order_and_holds_up_no_other(stage: Stage, web: Hook) -> None:
+    stage.well()
+    with hook() as other:
+        config = replace(
+            config_of(web, FAILING), destinations=[Destination("bad", web.url), Destination("good", other.url)]
+        )
+        one = Evaluator(stage, config)
+        failed(stage, "t1")
+        web.status = 503
+        one.look()
+        one.deliver()
+        stage.clock.advance(700)
+        one.look()
+        one.deliver()
+        assert other.titles == ["Umbel: warning: mail fails", "Umbel: recovered: mail fails"]
+        assert (web.taken, web.refused) == ([], 2)
+        waiting = [record(found, Notice) for found in one.book.read(Shelf.OUTBOX)]
+        assert [(notice.to, notice.tries) for notice in waiting] == [("bad", 0), ("bad", 2)]
+        assert "S3CRET" not in waiting[1].error
+        web.status = 200
+        for _ in range(2):
+            stage.clock.advance(BACKOFF_MAX)
+            one.deliver()
+        assert web.titles == other.titles
+        one.stop()
+
+
+def test_a_notice_that_nobody_takes_for_a_day_is_given_up_and_counted(stage: Stage, web: Hook) -> None:
+    stage.well()
+    one = Evaluator(stage, config_of(web, FAILING))
+    failed(stage, "t1")
+    web.status = 500
+    one.look()
+    one.deliver()
+    stage.clock.advance(86_401)
+    one.deliver()
+    assert one.book.read(Shelf.OUTBOX) == []
+    assert [record(found, Total) for found in one.book.read(Shelf.TOTAL)] == [Total(failed=1)]
+    assert len(one.past("failed")) == 1
+    one.stop()
+
+
+def test_an_outbox_that_is_full_gives_up_its_oldest_and_says_so(stage: Stage, web: Hook) -> None:
+    stage.well()
+    one = Evaluator(stage, config_of(web, FAILING))
+    rows: Sequence[Row] = [
+        row(Shelf.OUTBOX, f"old {n:04}", n, Notice("default", "old", "", "test")) for n in range(ROWS[Shelf.OUTBOX])
+    ]
+    one.book.write(rows)
+    failed(stage, "t1")
+    one.look()
+    kept = one.book.read(Shelf.OUTBOX)
+    assert (len(kept), kept[-1].key) == (ROWS[Shelf.OUTBOX], "old 0001")
+    assert record(kept[0], Notice).title == "Umbel: warning: mail fails"
+    assert record(one.book.read(Shelf.TOTAL)[0], Total) == Total(failed=1)
+    one.kill()
+
+
+def test_a_silence_holds_a_notice_back_until_it_ends(stage: Stage, web: Hook) -> None:
+    stage.well()
+    one = Evaluator(stage, config_of(web, FAILING))
+    now = stage.clock.now()
+    one.book.write([row(Shelf.SILENCE, "s", now, Silence(now + 300, "ann", "deploy", "mail*"))])
+    failed(stage, "t1")
+    one.look()
+    one.deliver()
+    stage.clock.advance(299)
+    one.look()
+    one.deliver()
+    assert web.taken == []
+    stage.clock.advance(2)
+    one.look()
+    one.deliver()
+    assert len(web.taken) == 1
+    assert one.book.read(Shelf.SILENCE) == []
+    one.stop()
+
+
+def test_failures_of_the_first_look_are_known_and_a_new_kind_is_told_once(stage: Stage, web: Hook) -> None:
+    stage.well()
+    config = config_of(web, {"name": "new", "on": "exception", "within": "1h"})
+    failed(stage, "old", why="KeyError('user 1')")
+    one = Evaluator(stage, config)
+    one.look()
+    stage.clock.advance(15)
+    failed(stage, "again", why="KeyError('user 2')")
+    failed(stage, "new1", "new2", why="TimeoutError('after 30 s')")
+    one.look()
+    one.kill()
+    stage.clock.advance(LEASE + 1)
+    two = Evaluator(stage, config, "two")
+    two.look()
+    two.deliver()
+    (told,) = web.taken
+    assert "TimeoutError in mail.send" in told["message"]
+    assert "KeyError" not in told["message"]
+    stage.clock.advance(4_000)
+    failed(stage, "new3", why="TimeoutError('after 31 s')")
+    two.look()
+    two.deliver()
+    assert len(web.taken) == 1
+    two.stop()
+
+
+def test_a_rule_that_is_gone_from_the_file_is_forgotten(stage: Stage, web: Hook) -> None:
+    stage.well()
+    one = Evaluator(stage, config_of(web, FAILING))
+    failed(stage, "t1")
+    one.look()
+    one.stop()
+    two = Evaluator(stage, config_of(web, {**FAILING, "name": "renamed"}), "two")
+    two.look()
+    assert [found.key for found in two.book.read(Shelf.STATE)] == ["renamed"]
+    two.stop()
+
+
+def test_a_ping_is_sent_by_the_leader_alone_and_only_while_all_is_well(stage: Stage, web: Hook) -> None:
+    stage.well()
+    stage.commit()
+    one, two = (Evaluator(stage, config_of(web), who) for who in ("one", "two"))
+    one.look()
+    two.look()
+    assert one.watch.well() == ""
+    assert two.watch.well() == "another process leads"
+    stage.clock.advance(20)
+    one.watch.lead.renew()
+    assert "has said nothing" in one.watch.well() or "does not" in one.watch.well()
+    stage.well()
+    stage.clock.advance(1)
+    assert one.watch.well() == ""
+    one.stop()
+    two.stop()
+
+
+def test_books_outlive_the_process(stage: Stage) -> None:
+    book: AlertBook
+    with closing(open_alert_book(stage.settings, stage.clock)) as book:
+        book.write([row(Shelf.SILENCE, "s", 1.0, Silence(9.0, "ann", "why"))])
+    with closing(open_alert_book(stage.settings, stage.clock)) as book:
+        assert record(book.read(Shelf.SILENCE)[0], Silence) == Silence(9.0, "ann", "why")
