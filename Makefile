@@ -37,7 +37,7 @@ test: dev engines assets ## run every test, the slow ones and the browser's too;
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 drill: dev assets ## run the long drills, hours of them; TESTS="-k soak" chooses
-	$(BIN)/python -m pytest -m drill tests/drills -s $(TESTS)
+	$(BIN)/python -m pytest -m drill tests -s $(TESTS)
 
 lint: dev ## check style, format and types
 	$(BIN)/ruff check

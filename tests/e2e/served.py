@@ -13,6 +13,7 @@ from tests.support.commits import collected
 from umbel import status
 from umbel.clock import SystemClock
 from umbel.control.commands import Control
+from umbel.control.runs import Runs
 from umbel.metrics.prometheus import render
 from umbel.model.event import AnyEvent, EventClass
 from umbel.model.ledger import LedgerEntry, Quarantined, Reason
@@ -36,6 +37,8 @@ class Served:
     told: Mapping[str, PartStatus] | None = None
     #: How workers are reached; None: no broker is known.
     control: Control | None = None
+    #: How tasks are sent and results read.
+    runs: Runs | None = None
 
     def __enter__(self) -> Self:
         store = f"sqlite:///{self.directory / 'umbel.db'}"
@@ -55,6 +58,7 @@ class Served:
             journal=open_journal(settings, self.clock),
         )
         deps.control = lambda: self.control
+        deps.runs = lambda: self.runs
         self._journal = deps.journal
         self._stop = threading.Event()
         ready = threading.Event()
