@@ -46,6 +46,7 @@ PERMITS: Final[Mapping[str, Permit]] = {
     "GET /api/v1/tasks/export": Permit.VIEW,
     "GET /api/v1/tasks/{task_id:path}": Permit.VIEW,
     "GET /api/v1/suggest": Permit.VIEW,
+    "GET /api/v1/places": Permit.VIEW,
     "GET /api/v1/workers": Permit.VIEW,
     "GET /api/v1/queues": Permit.VIEW,
     "GET /api/v1/ingest": Permit.VIEW,

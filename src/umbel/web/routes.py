@@ -16,6 +16,7 @@ from umbel.web import (
     api_control,
     api_deploys,
     api_export,
+    api_places,
     api_queues,
     api_schedules,
     api_suggest,
@@ -72,6 +73,7 @@ async def static_file(request: Request, version: str, name: str) -> Response:
 _API = (
     api_export.router,
     api_suggest.router,
+    api_places.router,
     api_workflow.router,
     api_deploys.router,
     api_schedules.router,
