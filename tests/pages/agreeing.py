@@ -47,12 +47,16 @@ class Backend:
         self.known = set(known)
         self.sent: list[Outgoing] = []
         self.has_backend = True
+        #: Why nothing is taken; "" where all is.
+        self.refuses = ""
         self._parcel = Parcel(name, (1,), exchange="", routing_key=queue)
 
     def recall(self, task_id: str) -> Parcel | None:
         return self._parcel if task_id in self.known else None
 
     def publish(self, outgoing: Outgoing) -> str:
+        if self.refuses:
+            raise ControlError(self.refuses)
         self.sent.append(outgoing)
         return outgoing.task_id
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.pages.agreeing import Workers
+from tests.pages.agreeing import Backend, Workers
 from tests.web.events import T, heartbeat, online, received, started, success
 from tests.web.stage import Stage
 from umbel.control.commands import Revoke, Terminate
@@ -119,6 +119,49 @@ def test_a_broker_that_is_away_ends_it_with_the_reason(stage: Stage, workers: Wo
         text = ended(client, begin(client, {"act_all": "revoke", "q": ""}))
         assert "connection refused" in text
         assert "connection refused" in client.get("/audit").text
+
+
+def test_a_rehearsal_says_what_is_skipped_and_why_and_sends_nothing(stage: Stage, workers: Workers) -> None:
+    stage.runs = backend = Backend(["done"])
+    stage.commit([*success("forgotten")])
+    with stage.client() as client:
+        text = client.post("/bulk", data={"act_all": "run_again", "q": "name:shop.pay"}).text
+    assert "Run again 2 tasks?" in text
+    would = text[text.index('id="would"') :]
+    assert "1 times: the result backend" in would
+    assert "1 times: the result backend does not tell them" in would
+    assert backend.sent == []
+
+
+def test_what_is_run_again_is_sent_at_a_pace_linked_and_written_down_as_one(stage: Stage, workers: Workers) -> None:
+    done = [f"d{n}" for n in range(12)]
+    stage.runs = backend = Backend(done)
+    stage.commit([event for id_ in done for event in success(id_)])
+    with stage.client() as client:
+        text = ended(client, begin(client, {"act": "run_again", "task_ids": [*done, "q1", "done"], "rate": "100"}))
+        trail = client.get("/audit").text
+        assert (
+            client.post("/bulk", data={"act": "run_again", "task_ids": "d1", "sure": "yes", "rate": "0"}).status_code
+            == 400
+        )
+    assert "13 of 13" in text
+    assert "100 tasks a second at most" in text
+    assert sorted(one.parent_id for one in backend.sent) == sorted(done)
+    assert stage.audit is not None
+    assert set(stage.audit.later_runs("d3", 10)) == {one.task_id for one in backend.sent if one.parent_id == "d3"}
+    assert "12 times: the result backend" in trail
+    assert "1 times: the result backend does not tell them" in trail
+    assert trail.count("<tr id=") == 1
+
+
+def test_a_broker_that_takes_no_task_ends_it_with_the_rest_left(stage: Stage, workers: Workers) -> None:
+    stage.runs = backend = Backend(["done"])
+    backend.refuses = "the broker is away"
+    stage.commit([*success("later")])
+    with stage.client() as client:
+        text = ended(client, begin(client, {"act_all": "run_again", "q": "id:done", "rate": "100"}))
+    assert "the broker is away" in text
+    assert "It ended early" in text
 
 
 def test_who_may_change_nothing_is_refused_and_offered_nothing(stage: Stage, workers: Workers) -> None:

@@ -70,8 +70,8 @@ def create_app(deps: Deps) -> FastAPI:
     app.state.deps = deps
     app.state.veiled = deps.veiled()
     actions = app.state.actions = Actions(deps)
-    app.state.bulks = Bulks(deps, actions)
-    app.state.sender = Sender(deps, actions)
+    sender = app.state.sender = Sender(deps, actions)
+    app.state.bulks = Bulks(deps, actions, sender)
     app.state.contents = Contents(deps, actions)
     app.state.stuck = Stuck(deps, actions)
     app.state.surroundings = Surroundings(deps)

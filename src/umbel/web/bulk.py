@@ -7,7 +7,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import uuid4
 
 from fastapi import HTTPException
@@ -16,10 +16,11 @@ from umbel.control.audit import Action, Told
 from umbel.control.commands import Command, Outcome, Revoke, Terminate
 from umbel.errors import UmbelError
 from umbel.model.query import And, Compare, Field, Node, Op, Or, Page
-from umbel.model.task import State
+from umbel.model.task import ENDED, State
 from umbel.stores.base import StoreReader
 from umbel.web.actions import NOBODY, Actions, Actor
 from umbel.web.deps import Deps
+from umbel.web.rerun import RATE, Sender
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,22 @@ UNDER_WAY: Final = 2
 KEPT: Final = 50
 #: Tasks that are read from the store at once.
 PAGE: Final = 1_000
+#: Most tasks a second of an act that has a pace of its own.
+FASTEST: Final = 100.0
+#: Tasks that a rehearsal tries, and seconds that it lasts.
+TRIED: Final = 200
+REHEARSAL: Final = 2.0
+#: Different answers that are told apart; what comes beyond is summed.
+ANSWERS: Final = 200
+
+
+class Hands(NamedTuple):
+    """What an act is done with, and on whose behalf."""
+
+    deps: Deps
+    actions: Actions
+    sender: Sender
+    by: Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +66,22 @@ class Act:
     states: frozenset[State]
     #: Whether it stops something.
     grave: bool
-    #: Does it to a batch: what came of it, by worker.
-    do: Callable[[Deps, Actions, Sequence[str]], Sequence[Told]]
+    #: Does it to a batch: what came of it, by worker; or, without workers, for each task.
+    do: Callable[[Hands, Sequence[str]], Sequence[Told]]
+    #: What would come of a batch; None where that can be told from the states alone.
+    rehearse: Callable[[Hands, Sequence[str]], Sequence[Told]] | None = None
+    #: Tasks a second, one at a time, unless somebody says otherwise; None: batches, at the pace of `PAUSE`.
+    rate: float | None = None
+
+
+class Asked(NamedTuple):
+    """What somebody wants done."""
+
+    act: Act
+    #: The search as it was typed, and what it means; None: `ids` are meant.
+    q: str
+    where: Node | None
+    ids: Sequence[str]
 
 
 @dataclass(slots=True)
@@ -61,11 +92,14 @@ class Run:
     act: Act
     q: str
     began_at: float
+    #: Tasks a second; None as in `Act`.
+    rate: float | None = None
     total: int = 0
     done: int = 0
-    #: What workers answered: how often, by worker and outcome, and the latest text of each.
-    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
-    texts: dict[tuple[str, str], str] = field(default_factory=dict)
+    #: What came of it: how often, by worker and outcome (where no worker answers, by outcome and reason), and the
+    #: latest text of each.
+    answers: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    texts: dict[tuple[str, ...], str] = field(default_factory=dict)
     #: UTC seconds; None while it goes on.
     ended_at: float | None = None
     error: str = ""
@@ -87,23 +121,27 @@ class Run:
         with self.lock:
             self.done += len(batch)
             for worker, outcome, text in told:
-                self.answers[worker, outcome] += 1
-                self.texts[worker, outcome] = text[:200]
+                key = (worker, outcome) if worker else (worker, outcome, text[:200])
+                if key not in self.answers and len(self.answers) >= ANSWERS:
+                    key = ("", outcome, "")
+                self.answers[key] += 1
+                self.texts[key] = text[:200]
 
     def told(self) -> list[Told]:
         """As the audit trail keeps it: a line for the whole, then each worker's."""
         left = "" if self.done == self.total else ", the rest was left"
         whole = Told("", "ok", f"{self.done:,} of {self.total:,} tasks{left}")
         times = [(key, f"{n:,} times: {self.texts[key]}") for key, n in sorted(self.answers.items())]
-        return [whole, *(Told(worker, outcome, text) for (worker, outcome), text in times)]
+        return [whole, *(Told(key[0], key[1], text) for key, text in times)]
 
 
 class Bulks:
     """The bulks of one web process: a few under way, the latest remembered."""
 
-    def __init__(self, deps: Deps, actions: Actions) -> None:
+    def __init__(self, deps: Deps, actions: Actions, sender: Sender) -> None:
         self._deps = deps
         self._actions = actions
+        self._sender = sender
         self._lock = threading.Lock()
         self._runs: OrderedDict[str, Run] = OrderedDict()
 
@@ -117,15 +155,29 @@ class Bulks:
         with self._lock:
             return list(self._runs.values())
 
-    def begin(self, act: Act, q: str, where: Node | None, ids: Sequence[str], by: Actor) -> Run:
-        """Do it to `ids`, or to what matches `where`, on a thread of its own.
+    def rehearse(self, act: Act, ids: Sequence[str], by: Actor) -> tuple[int, Sequence[Told]]:
+        """How many of `ids` were tried before the time was up, and what would come of them; nothing is done."""
+        if act.rehearse is None:
+            return 0, ()
+        trial = Run("", act, "", 0.0)
+        until = self._deps.clock.monotonic() + REHEARSAL
+        for task_id in ids[:TRIED]:
+            if self._deps.clock.monotonic() > until:
+                break
+            trial.count([task_id], act.rehearse(self._hands(by), [task_id]))
+        return trial.done, trial.told()[1:]
+
+    def begin(self, asked: Asked, by: Actor, rate: float | None = None) -> Run:
+        """Do it on a thread of its own, at `rate` tasks a second.
 
         Raises `HTTPException` where nothing may be changed (403), or too many are under way (503).
         """
+        act, q, where, ids = asked
         self._actions.allow()
         if where is None:
             self._actions.permit(by, act.name, lambda: self._actions.targets_of(ids))
-        run = Run(uuid4().hex[:12], act, q, self._deps.clock.now())
+        pace = None if act.rate is None else min(max(rate or act.rate, 0.1), FASTEST)
+        run = Run(uuid4().hex[:12], act, q, self._deps.clock.now(), pace)
         with self._lock:
             if sum(known.ended_at is None for known in self._runs.values()) >= UNDER_WAY:
                 raise HTTPException(503, f"{UNDER_WAY} bulk actions are under way; wait until one has ended.")
@@ -142,6 +194,9 @@ class Bulks:
         for run in self.all():
             run.stop.set()
 
+    def _hands(self, by: Actor) -> Hands:
+        return Hands(self._deps, self._actions, self._sender, by)
+
     def _carry_out(self, run: Run, where: Node | None, ids: Sequence[str], by: Actor) -> None:
         try:
             found = ids if where is None else matching(self._deps.reader, where, run.act)
@@ -151,7 +206,7 @@ class Bulks:
             what = Action(
                 run.began_at, by.who, by.origin, run.act.name, by.via, {**arguments, "tasks": run.total, "bulk": True}
             )
-            self._actions.recorded(what, lambda: (None, self._batches(run, found)))
+            self._actions.recorded(what, lambda: (None, self._batches(run, found, self._hands(by))))
         except (UmbelError, HTTPException) as error:
             run.error = error.detail if isinstance(error, HTTPException) else str(error)
         except Exception:
@@ -161,13 +216,19 @@ class Bulks:
             with run.lock:
                 run.ended_at = self._deps.clock.now()
 
-    def _batches(self, run: Run, found: Sequence[str]) -> list[Told]:
-        for batch in _batched(found):
+    def _batches(self, run: Run, found: Sequence[str], hands: Hands) -> list[Told]:
+        for batch in _batched(found, BATCH if run.rate is None else 1):
             if run.stop.is_set():
                 break
-            run.count(batch, run.act.do(self._deps, self._actions, batch))
-            if run.done < run.total:
-                run.stop.wait(PAUSE)
+            told = run.act.do(hands, batch)
+            run.count(batch, told)
+            broken = next((one.text for one in told if not one.worker and one.outcome == "failed"), "")
+            if broken:
+                # What could not be sent now cannot be sent in a moment either.
+                run.error = broken
+                break
+            if run.done < run.total and any(one.outcome != "skipped" for one in told):
+                run.stop.wait(PAUSE if run.rate is None else 1 / run.rate)
         return run.told()
 
 
@@ -187,17 +248,31 @@ def matching(reader: StoreReader, where: Node, act: Act) -> list[str]:
     return found
 
 
-def _batched(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), BATCH):
-        yield ids[start : start + BATCH]
+def _batched(ids: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), size):
+        yield ids[start : start + size]
 
 
-def _revoke(deps: Deps, actions: Actions, ids: Sequence[str]) -> Sequence[Told]:
-    return _sent(deps, actions, Revoke(task_ids=tuple(ids)))
+def _run_again(hands: Hands, ids: Sequence[str]) -> Sequence[Told]:
+    hands.sender.runs()
+    return _stepped(hands, ids, dry_run=False)
 
 
-def _terminate(deps: Deps, actions: Actions, ids: Sequence[str]) -> Sequence[Told]:
-    return _sent(deps, actions, Terminate(task_ids=tuple(ids)))
+def _would_run_again(hands: Hands, ids: Sequence[str]) -> Sequence[Told]:
+    return _stepped(hands, ids, dry_run=True)
+
+
+def _stepped(hands: Hands, ids: Sequence[str], *, dry_run: bool) -> Sequence[Told]:
+    steps = [hands.sender.one(id_, hands.by, dry_run=dry_run) for id_ in ids]
+    return [Told("", step.outcome, step.text) for step in steps]
+
+
+def _revoke(hands: Hands, ids: Sequence[str]) -> Sequence[Told]:
+    return _sent(hands.deps, hands.actions, Revoke(task_ids=tuple(ids)))
+
+
+def _terminate(hands: Hands, ids: Sequence[str]) -> Sequence[Told]:
+    return _sent(hands.deps, hands.actions, Terminate(task_ids=tuple(ids)))
 
 
 def _sent(deps: Deps, actions: Actions, command: Command) -> Sequence[Told]:
@@ -231,6 +306,18 @@ ACTS: Final = {
             frozenset({State.STARTED}),
             grave=True,
             do=_terminate,
+        ),
+        Act(
+            "run_again",
+            "Run again",
+            "Each of these tasks is sent once more, under a new id that is linked to it, with its true arguments and "
+            "to its queue, as the result backend tells them (result_extended). What it does not tell is skipped. A "
+            "task that had done part of its work does that part twice.",
+            ENDED,
+            grave=False,
+            do=_run_again,
+            rehearse=_would_run_again,
+            rate=RATE,
         ),
     )
 }

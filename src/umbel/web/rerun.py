@@ -109,12 +109,13 @@ class Sender:
             if len(seen) > MOST:
                 yield Outcome(task_id, "failed", text=f"at most {MOST:,} tasks are run again at once")
                 return
-            outcome = self._one(task_id, by, dry_run=dry_run)
+            outcome = self.one(task_id, by, dry_run=dry_run)
             yield outcome
             if outcome.outcome == "failed":
                 return
 
-    def _one(self, task_id: str, by: Actor, *, dry_run: bool) -> Outcome:
+    def one(self, task_id: str, by: Actor, *, dry_run: bool) -> Outcome:
+        """One step of a bulk, which is written down by whoever takes the steps."""
         record = self._deps.reader.task(task_id)
         if record is None:
             return Outcome(task_id, "skipped", text="no event told of it")

@@ -12,11 +12,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from umbel.control.audit import Told
 from umbel.model import search
-from umbel.model.query import Node, Page
+from umbel.model.query import Page
 from umbel.model.task import Summary, summarize
 from umbel.stores.base import Count
-from umbel.web.actions import Actions, actor
-from umbel.web.bulk import ACTS, MOST, Act, Bulks, Run, open_to
+from umbel.web.actions import Actions, Actor, actor
+from umbel.web.bulk import ACTS, FASTEST, MOST, TRIED, Act, Asked, Bulks, Run, open_to
 from umbel.web.deps import Deps, get_deps
 from umbel.web.forms import pairs
 from umbel.web.render import page
@@ -41,6 +41,10 @@ class Context:
     #: The first of those.
     examples: Sequence[Summary]
     most: int
+    #: How many of them were tried without doing anything, and what would come of these; 0: that needs no trial.
+    tried: int
+    would: Sequence[Told]
+    fastest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,15 @@ async def ask(request: Request, deps: Annotated[Deps, Depends(get_deps)]) -> Res
     if not everything and not ids:
         raise HTTPException(400, "No row is ticked. Go back and tick those that are meant, or choose all found.")
     q = given.get("q", "")
-    where = search.parse(q, deps.clock.now()) if everything else None
-    if given.get("sure") != "yes":
-        return await to_thread.run_sync(lambda: page(request, "bulk", _question(deps, act, q, where, ids)))
-    touched = await to_thread.run_sync(lambda: [task.id for task in _fitting(deps, act, ids)])
+    asked = Asked(act, q, search.parse(q, deps.clock.now()) if everything else None, ids)
     by = actor(request, "page")
-    run = await to_thread.run_sync(lambda: bulks.begin(act, q, where, touched, by))
+    if given.get("sure") != "yes":
+        # A rehearsal waits for the result backend: not on a thread of the pages.
+        question = await actions.turns.run(lambda: _question(deps, bulks, by, asked))
+        return await to_thread.run_sync(lambda: page(request, "bulk", question))
+    rate = _rate(given.get("rate", ""))
+    touched = await to_thread.run_sync(lambda: [task.id for task in _fitting(deps, act, ids)])
+    run = await to_thread.run_sync(lambda: bulks.begin(asked._replace(ids=touched), by, rate))
     return RedirectResponse(f"{deps.settings.url_prefix}/bulk/{run.id}", 303)
 
 
@@ -101,15 +108,28 @@ def _run(request: Request, run_id: str) -> Run:
     return run
 
 
-def _question(deps: Deps, act: Act, q: str, where: Node | None, ids: Sequence[str]) -> Context:
+def _rate(text: str) -> float | None:
+    """Tasks a second as somebody typed them; None where nothing is said."""
+    try:
+        rate = float(text) if text else None
+    except ValueError:
+        rate = 0.0
+    if rate is not None and not 0.1 <= rate <= FASTEST:
+        raise HTTPException(400, f"Tasks a second go from 0.1 to {FASTEST:g}, and {text[:20]!r} is none of these.")
+    return rate
+
+
+def _question(deps: Deps, bulks: Bulks, by: Actor, asked: Asked) -> Context:
+    act, q, where, ids = asked
     examples: Sequence[Summary]
     if where is None:
         examples = _fitting(deps, act, ids)
         found, touched = Count(len(ids), capped=False), Count(len(examples), capped=False)
     else:
-        examples = deps.reader.tasks(open_to(act, where), Page(NAMED)).items
+        examples = deps.reader.tasks(open_to(act, where), Page(TRIED if act.rehearse else NAMED)).items
         found, touched = deps.reader.count(where), deps.reader.count(open_to(act, where), MOST)
-    return Context(act, q, ids, found, touched, examples[:NAMED], MOST)
+    tried, would = bulks.rehearse(act, [task.id for task in examples], by)
+    return Context(act, q, ids, found, touched, examples[:NAMED], MOST, tried, would, FASTEST)
 
 
 def _fitting(deps: Deps, act: Act, ids: Sequence[str]) -> list[Summary]:
