@@ -142,6 +142,14 @@ OPTIONS: Final = (
         (),
         "SECONDS",
     ),
+    Option(
+        "tasks_columns",
+        "",
+        plain_text,
+        "Columns of the list of tasks and their order, joined by ',', unless an address or a browser names others.",
+        (),
+        "NAMES",
+    ),
     Option("url_prefix", "", path_prefix, "Path under which a proxy serves Umbel, such as /umbel.", (), "PATH"),
     Option("data_dir", "umbel-data", plain_text, "Directory of the spool and of the parts' status.", (), "DIRECTORY"),
     Option(
@@ -209,6 +217,7 @@ class Settings(AlertSettings):
     inspect_timeout: float = 1.0
     purge_offline_workers: float | None = None
     task_runtime_metric_buckets: Sequence[float] = BUCKETS
+    tasks_columns: str = ""
     url_prefix: str = ""
     data_dir: str = "umbel-data"
     spool_bytes: int = GIB

@@ -143,7 +143,7 @@ FLOWER_OPTIONS: Final = (
     FlowerOption("purge_offline_workers", "purge_offline_workers", lambda value: None if value == "" else value),
     FlowerOption("auto_refresh", notice="the pages stay live by themselves", switch=True),
     FlowerOption("natural_time", notice=_SHOWN, switch=True),
-    FlowerOption("tasks_columns", notice=_SHOWN),
+    FlowerOption("tasks_columns", "tasks_columns", _list),
     FlowerOption(
         "format_task",
         remedy="Umbel runs no code over tasks, and will not show what that function may have hidden. Leave it out once"

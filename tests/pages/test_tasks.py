@@ -127,6 +127,17 @@ def test_columns_go_by_flowers_names_too_and_unknown_ones_are_left_out() -> None
     assert as_text(columns_of("nonsense")) == ""
 
 
+def test_columns_that_are_set_are_shown_unless_the_address_names_others(shop: Stage) -> None:
+    shop.settings = replace(shop.settings, tasks_columns="name,uuid,state,nonsense")
+    with shop.client() as client:
+        heads = re.findall(r"<th [^>]*>(\w+)</th>", client.get("/tasks").text)
+        chosen = re.findall(r"<th [^>]*>(\w+)</th>", client.get("/tasks?cols=run").text)
+        again = client.get("/tasks?cols=name&cols=id&cols=state", follow_redirects=False).headers["location"]
+    assert heads == ["Name", "Id", "State"]
+    assert chosen == ["Run"]
+    assert again == "/tasks"
+
+
 def test_a_search_is_told_for_a_shell_with_its_quotes(shop: Stage) -> None:
     shop.settings = replace(shop.settings, url_prefix="/umbel")
     with shop.client() as client:

@@ -82,7 +82,7 @@ def test_what_would_open_something_is_refused_with_the_remedy(name: str, value: 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("persistent", True), ("db", "flower"), ("max_tasks", 5), ("tasks_columns", "name"), ("natural_time", True)],
+    [("persistent", True), ("db", "flower"), ("max_tasks", 5), ("natural_time", True)],
 )
 def test_what_has_no_counterpart_is_said_and_does_no_harm(name: str, value: object) -> None:
     translation = translate([named(name, value, "here")])

@@ -44,11 +44,18 @@ USUAL: Final = ("state", "name", "id", "args", "worker", "queue", "received", "w
 ALIASES: Final = {"uuid": "id", "kwargs": "args", "runtime": "run", "succeeded": "finished", "failed": "finished"}
 
 
-def columns_of(text: str) -> list[Column]:
-    """The columns that a list with commas names, in its order; what is unknown is left out, none at all: the usual."""
+def columns_of(text: str, usual: str = "") -> list[Column]:
+    """The columns that a list with commas names, in its order; what is unknown is left out, none at all: the usual.
+
+    `usual` is the list that somebody set in place of `USUAL`.
+    """
+    found = _known(text) or _known(usual) or list(USUAL)
+    return [COLUMNS[key] for key in found]
+
+
+def _known(text: str) -> list[str]:
     keys = (ALIASES.get(name, name) for name in (part.strip().lower() for part in text.split(",")))
-    found = list(dict.fromkeys(key for key in keys if key in COLUMNS))
-    return [COLUMNS[key] for key in found or USUAL]
+    return list(dict.fromkeys(key for key in keys if key in COLUMNS))
 
 
 def others(shown: Sequence[Column]) -> list[Column]:
@@ -56,10 +63,9 @@ def others(shown: Sequence[Column]) -> list[Column]:
     return [column for column in _ALL if column not in shown]
 
 
-def as_text(shown: Sequence[Column]) -> str:
+def as_text(shown: Sequence[Column], usual: str = "") -> str:
     """The list for the address; "" for the usual columns."""
-    keys = tuple(column.key for column in shown)
-    return "" if keys == USUAL else ",".join(keys)
+    return "" if list(shown) == columns_of("", usual) else ",".join(column.key for column in shown)
 
 
 def moved_left(keys: Sequence[str], key: str) -> str:

@@ -95,6 +95,8 @@ class Context:
     cols: str
     #: None where the search cannot be understood.
     sides: Sides | None
+    #: Umbel's own choice of columns, of which a narrow list leaves some out.
+    fitted: bool
     #: The search as commands for a shell.
     curl: str
     command: str
@@ -118,7 +120,7 @@ def show(
     since: Annotated[Sequence[str], Query(max_length=2 * ROWS)] = (),
 ) -> Response:
     """The page; `state` is a list of states with commas between, `since` the ids of the rows to keep."""
-    tidied = canonical(request.query_params)
+    tidied = canonical(request.query_params, deps.settings.tasks_columns)
     if tidied is not None:
         return RedirectResponse(f"{deps.settings.url_prefix}/tasks{tidied}", 303)
     base = str(request.base_url).rstrip("/")
@@ -141,8 +143,9 @@ def load(
     chosen = frozenset(State(name) for name in state.upper().split(",") if name in State.__members__)
     asked, problem = _asked(q, deps.clock.now())
     found = Found() if asked is None else _find(deps, _with_states(asked, chosen), cursor, since)
-    shown = task_columns.columns_of(cols)
-    asks = {"q": q, "state": ",".join(sorted(chosen)), "cols": task_columns.as_text(shown)}
+    usual = deps.settings.tasks_columns
+    shown = task_columns.columns_of(cols, usual)
+    asks = {"q": q, "state": ",".join(sorted(chosen)), "cols": task_columns.as_text(shown, usual)}
     return Context(
         q=q,
         chosen=chosen,
@@ -167,6 +170,7 @@ def load(
         cols=asks["cols"],
         sides=sides(deps, q, asks["state"], asked, _with_states(asked, chosen)) if asked else None,
         curl=as_curl(base, _whole(q, chosen)),
+        fitted=[column.key for column in shown] == list(task_columns.USUAL),
         command=as_umbel(_whole(q, chosen)),
         views=shared_views(deps),
         query=urlencode({name: value for name, value in asks.items() if value}),
