@@ -7,7 +7,7 @@ import pytest
 from tests.web.events import T, failure, received, started, success
 from tests.web.stage import Stage
 from umbel.model.event import AnyEvent, TaskFailed, TaskReceived
-from umbel.web.pages import errors, name, names, tasks
+from umbel.web.pages import errors, failure_cells, name, names, tasks
 from umbel.web.pages.failures import SAMPLE
 
 
@@ -119,9 +119,41 @@ def test_where_the_history_has_only_begun_nothing_is_new(stage: Stage, now: floa
     assert [row.new for row in errors.load(stage.deps()).rows] == [False]
 
 
-def test_what_was_not_looked_at_is_said(stage: Stage, now: float) -> None:
-    stage.commit([e for n in range(SAMPLE + 1) for e in failed(f"t{n}", "KeyError(1)")])
+def test_every_failure_of_the_span_is_counted_and_a_rare_kind_among_many_is_found(stage: Stage, now: float) -> None:
+    rare = [*failed("rare", "ValueError('sku')"), *failed("other", "KeyError(1)", "shop.refund")]
+    many = [e for n in range(SAMPLE + 100) for e in failed(f"t{n}", "KeyError(1)", at=T + 1)]
+    stage.commit([*rare, *many])
     context = errors.load(stage.deps())
-    assert (context.more, context.looked_at, context.failed) == (True, SAMPLE, SAMPLE + 1)
+    assert (context.more, context.failed, context.unseen) == (True, SAMPLE + 102, 0)
+    assert context.looked_at < context.failed
+    found = {row.kind.fingerprint.type: row for row in context.rows}
+    assert {type_: (row.count, row.rough) for type_, row in found.items()} == {
+        "KeyError": (SAMPLE + 101, False),
+        "ValueError": (1, False),
+    }
+    assert set(found["KeyError"].kind.names) == {"shop.charge", "shop.refund"}
+    assert found["KeyError"].spark
     with stage.client() as client:
-        assert f"the newest {SAMPLE} of {SAMPLE + 1} failures" in client.get("/errors").text
+        assert f"of {SAMPLE + 102} failures looked at, all counted" in client.get("/errors").text
+
+
+def test_failures_of_two_kinds_with_one_exception_are_shared_out_and_said_to_be_about_right(
+    stage: Stage, now: float
+) -> None:
+    stage.commit([e for n in range(SAMPLE + 100) for e in failed(f"t{n}", f"KeyError({'ab'[n % 2]!r})")])
+    rows = errors.load(stage.deps()).rows
+    assert [row.rough for row in rows] == [True, True]
+    assert abs(sum(row.count for row in rows) - (SAMPLE + 100)) <= 1
+    with stage.client() as client:
+        assert "≈" in client.get("/errors").text
+
+
+def test_what_there_was_no_time_to_look_at_is_said(stage: Stage, now: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failure_cells, "SECONDS", -1.0)
+    rare = failed("rare", "ValueError('sku')")
+    stage.commit([*rare, *(e for n in range(SAMPLE + 1) for e in failed(f"t{n}", "KeyError(1)", at=T + 1))])
+    context = errors.load(stage.deps())
+    assert [row.kind.fingerprint.type for row in context.rows] == ["KeyError"]
+    assert context.unseen == 1
+    with stage.client() as client:
+        assert "1 rare exception not looked at in time" in client.get("/errors").text

@@ -259,7 +259,7 @@ def _error_cells(row: errors.Row) -> Cells:
         Text(kind.fingerprint.type or "unknown", "red"),
         kind.fingerprint.message[:70],
         Text(kind.fingerprint.place, "dim"),
-        right(f"{kind.count:,}"),
+        right(f"{row.count:,}"),
         clock(kind.first_at),
         clock(kind.last_at),
     )

@@ -1,4 +1,4 @@
-"""Errors: the newest failures of all names, put together by fingerprint; resolved ones come back when they recur."""
+"""Errors: the failures of all names, put together by fingerprint; resolved ones come back when they recur."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from umbel.model.rollup import RollupPoint, Series
 from umbel.stores.journal import Entry
 from umbel.stores.journal import Kind as Entered
 from umbel.web.deps import Deps, get_deps
-from umbel.web.pages.failures import SAMPLE, Kind, Sample, sample
+from umbel.web.pages.failure_cells import Whole, whole
+from umbel.web.pages.failures import Kind, sample
 from umbel.web.pages.figures import failure_share, merged
 from umbel.web.pages.shared import Shared
 from umbel.web.pages.spans import SPANS, Span, span_of
-from umbel.web.pages.spark import Bar, bars, columns
+from umbel.web.pages.spark import Bar, bars
 from umbel.web.render import page
 
 router = APIRouter()
@@ -25,8 +26,6 @@ shared: Shared[Looked] = Shared()
 
 #: Kinds that are shown.
 ROWS: Final = 100
-#: Columns of a row's drawing.
-COLUMNS: Final = 30
 #: Share of the span, its end, in which a kind must have begun to be called new.
 NEW: Final = 0.25
 #: Seconds between refreshes.
@@ -38,7 +37,10 @@ class Row:
     """One kind of failure."""
 
     kind: Kind
-    #: It was first seen in the last part of what was looked at.
+    #: Failures of this kind in the span, and whether that is only about right.
+    count: int
+    rough: bool
+    #: It was first seen in the last part of the span.
     new: bool
     spark: Sequence[Bar]
     #: When it was called resolved, UTC seconds, and by whom; None where it was not.
@@ -85,14 +87,13 @@ class Context:
     quiet: Sequence[Resolved]
     #: Whether they can be called resolved, and reopened.
     changeable: bool
-    #: Failures in the span, by the rollups; how many were looked at, and since when (UTC seconds).
+    #: Failures in the span, by the rollups; how many were looked at, the rest being counted alone.
     failed: int
     failure_share: float | None
     looked_at: int
-    since: float
-    #: Older failures of the span were not looked at.
     more: bool
-    limit: int
+    #: Exceptions of names that were counted, and of which none could be looked at in time.
+    unseen: int
     every: float
 
 
@@ -100,7 +101,7 @@ class Context:
 class Looked:
     """What the store knows of a span: the failures that the page speaks of, and what the rollups count."""
 
-    sample: Sample
+    failures: Whole
     points: Sequence[RollupPoint]
 
 
@@ -120,7 +121,9 @@ def show(
 def looked_at(deps: Deps, span: Span) -> Looked:
     """What is the same for everybody who looks, whatever they call resolved meanwhile."""
     start = span.start(deps.clock.now())
-    return Looked(sample(deps.reader, start), deps.reader.rollup(start, start + span.length, span.step))
+    end = start + span.length
+    failures = whole(deps.reader, sample(deps.reader, start), start, end, deps.clock)
+    return Looked(failures, deps.reader.rollup(start, end, span.step))
 
 
 def load(deps: Deps, range_: str = "", show_: str = "", looked: Looked | None = None) -> Context:
@@ -128,19 +131,15 @@ def load(deps: Deps, range_: str = "", show_: str = "", looked: Looked | None = 
     now, span = deps.clock.now(), span_of(range_)
     start = span.start(now)
     looked = looked_at(deps, span) if looked is None else looked
-    found, points = looked.sample, looked.points
-    # Where only a part was looked at, what is "new" can only be told within that part.
-    since = min((kind.first_at for kind in found.kinds), default=now) if found.more else float(start)
-    fresh = now - (now - since) * NEW
+    failures, points = looked.failures, looked.points
+    found = failures.sample
+    fresh = now - (now - start) * NEW
     # Where the history itself has only begun, everything would be new.
     compared = any(point.at < fresh for point in points)
     entries = {entry.key: entry for entry in deps.entries.read(Entered.RESOLVED)}
-    every = [
-        _row(kind, entries, new=compared and kind.first_at >= fresh, spark=_spark(kind, since, now))
-        for kind in found.kinds
-    ]
-    # Back again first, then new; the rest stays by how often it failed.
-    every.sort(key=lambda row: (not row.regressed, not row.new))
+    every = [_row(kind, failures, entries, new=compared and kind.first_at >= fresh) for kind in found.kinds]
+    # Back again first, then new; the rest by how often it failed.
+    every.sort(key=lambda row: (not row.regressed, not row.new, -row.count))
     seen = {row.kind.fingerprint.key for row in every}
     resolved = [row for row in every if row.state == "resolved"]
     rows = resolved if show_ == "resolved" else [row for row in every if row.state != "resolved"]
@@ -159,16 +158,19 @@ def load(deps: Deps, range_: str = "", show_: str = "", looked: Looked | None = 
         failed=whole.counts.get(Series.FAILED, 0),
         failure_share=failure_share(whole),
         looked_at=len(found.tasks),
-        since=since,
         more=found.more,
-        limit=SAMPLE,
+        unseen=failures.unseen,
         every=EVERY,
     )
 
 
-def _row(kind: Kind, entries: Mapping[str, Entry], *, new: bool, spark: Sequence[Bar]) -> Row:
-    entry = entries.get(kind.fingerprint.key)
-    return Row(kind, new, spark, entry.at if entry else None, entry.texts.get("who", "") if entry else "")
+def _row(kind: Kind, failures: Whole, entries: Mapping[str, Entry], *, new: bool) -> Row:
+    key = kind.fingerprint.key
+    entry = entries.get(key)
+    count, rough = failures.totals[key]
+    trend = failures.trends[key]
+    who = entry.texts.get("who", "") if entry else ""
+    return Row(kind, count, rough, new, bars(trend, trend), entry.at if entry else None, who)
 
 
 def _resolved(entry: Entry) -> Resolved:
@@ -181,8 +183,3 @@ def _resolved(entry: Entry) -> Resolved:
         entry.at,
         texts.get("who", ""),
     )
-
-
-def _spark(kind: Kind, since: float, now: float) -> list[Bar]:
-    counts = columns(kind.times, since, now, COLUMNS)
-    return bars(counts, counts)

@@ -31,6 +31,8 @@ class Kind:
     last_at: float
     count: int = 0
     names: Counter[str] = field(default_factory=Counter)
+    #: By exception type and task name.
+    cells: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: When each failed, UTC seconds.
     times: list[float] = field(default_factory=list)
 
@@ -93,6 +95,7 @@ def kinds(failures: Iterable[tuple[Summary, Task]]) -> list[Kind]:
         kind = found.setdefault(print_, Kind(print_, task, at, at))
         kind.count += 1
         kind.names[task.name] += 1
+        kind.cells[task.exception_type, task.name] += 1
         kind.times.append(at)
         kind.first_at = min(kind.first_at, at)
         if at > kind.last_at:

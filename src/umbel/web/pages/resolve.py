@@ -77,8 +77,8 @@ def _texts(deps: Deps, key: str) -> dict[str, str]:
     if entry is not None:
         return {name: entry.texts.get(name, "") for name in ("type", "place", "message")}
     for span in SPANS.values():
-        for kind in looked_at(deps, span).sample.kinds:
+        for kind in looked_at(deps, span).failures.sample.kinds:
             print_ = kind.fingerprint
             if print_.key == key:
                 return {"type": print_.type[:TEXT], "place": print_.place[:TEXT], "message": print_.message[:TEXT]}
-    raise HTTPException(404, f"No failure with the fingerprint {key[:50]!r} is among the newest of a day.")
+    raise HTTPException(404, f"No failure with the fingerprint {key[:50]!r} was seen within a day.")
