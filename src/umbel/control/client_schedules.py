@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ class Reckoner:
 
     def __init__(self, app: Any, now: float) -> None:
         self._app = app
-        self._now = now
+        self.now = now
 
     def of_app(self) -> tuple[list[Planned], list[str]]:
         """The app's `beat_schedule`, and what of it cannot be understood."""
@@ -50,15 +51,18 @@ class Reckoner:
 
     def planned(self, name: str, source: str, made: BaseSchedule, entry: Mapping[str, Any]) -> Planned:
         """One entry, with the times that its schedule tells."""
-        task = str(entry["task"])
-        # As Celery writes them in events.
-        args, kwargs = repr(tuple(entry.get("args") or ())), repr(dict(entry.get("kwargs") or {}))
+        found = self.untimed(name, source, entry)
         if isinstance(made, schedule) and not isinstance(made, crontab):
             every = made.run_every.total_seconds()
-            when = f"every {_words(made.run_every)}"
-            return Planned(name, task, source, when, every, args=args, kwargs=kwargs)
-        dues, next_at = due_times(made, self._app, self._now)
-        return Planned(name, task, source, _fields(made), None, dues, next_at, args=args, kwargs=kwargs)
+            return replace(found, when=f"every {_words(made.run_every)}", every=every)
+        dues, next_at = due_times(made, self._app, self.now)
+        return replace(found, when=_fields(made), dues=dues, next_at=next_at)
+
+    def untimed(self, name: str, source: str, entry: Mapping[str, Any]) -> Planned:
+        """One entry that nothing is said of when it runs."""
+        # As Celery writes them in events.
+        args, kwargs = repr(tuple(entry.get("args") or ())), repr(dict(entry.get("kwargs") or {}))
+        return Planned(name, str(entry["task"]), source, "", None, args=args, kwargs=kwargs)
 
 
 def due_times(made: BaseSchedule, app: Any, now: float) -> tuple[tuple[float, ...], float | None]:

@@ -12,9 +12,9 @@ class Planned:
 
     name: str
     task: str
-    #: Where it was read: `app` or `RedBeat`.
+    #: Where it was read: `app`, `RedBeat` or `Django`.
     source: str
-    #: "every 30 s", or the five fields of a crontab.
+    #: "every 30 s", the five fields of a crontab, or "once".
     when: str
     #: Seconds between runs, each counted from the run before; None where a calendar says when.
     every: float | None

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from umbel.brokers.redis_beat import redbeat_entries
 from umbel.control.client import make_app
+from umbel.control.client_django_beat import PACKAGE, django_entries
 from umbel.control.client_schedules import Reckoner
 from umbel.control.schedules import Plan, Planned
-from umbel.errors import BrokerError, SettingsError
+from umbel.errors import BrokerError, ControlError, SettingsError
 from umbel.runtime.app import load_app
 from umbel.runtime.transport import Transport, transport_of
 from umbel.settings import Settings
-
-#: What an app calls django-celery-beat's scheduler.
-_DJANGO: Final = "django_celery_beat"
 
 
 class BeatPlans:
@@ -34,8 +32,7 @@ class BeatPlans:
             items += found
             problems += wrong
             sources.append(f"beat_schedule of {self._settings.app}")
-            if _DJANGO in str(app.conf.beat_scheduler):
-                problems.append("django-celery-beat keeps its entries in the application's database, which is not read")
+            self._django(app, now, items, sources, problems)
         if app is not None and self._settings.broker:
             self._redbeat(app, now, items, sources, problems)
         if app is not None and not self._settings.app:
@@ -51,6 +48,17 @@ class BeatPlans:
         except SettingsError as error:
             problems.append(str(error))
             return None
+
+    def _django(self, app: Any, now: float, items: list[Planned], sources: list[str], problems: list[str]) -> None:
+        try:
+            found, wrong = django_entries(app, now)
+        except ControlError as error:
+            if PACKAGE in str(app.conf.beat_scheduler):
+                problems.append(f"django-celery-beat's entries cannot be read: {error}")
+            return
+        items += found
+        problems += wrong
+        sources.append("django-celery-beat's tables")
 
     def _redbeat(self, app: Any, now: float, items: list[Planned], sources: list[str], problems: list[str]) -> None:
         url = str(app.conf.get("redbeat_redis_url") or self._settings.broker)
