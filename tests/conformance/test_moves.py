@@ -21,7 +21,9 @@ from umbel.model.worker import fold_workers
 from umbel.runtime import move as moving
 from umbel.runtime.checks import consistent
 from umbel.runtime.move import Move
+from umbel.runtime.move_entries import Entries
 from umbel.stores.base import Commit, Position
+from umbel.stores.journal import Entry, Kind
 
 SPAN = (START - 3_600, START + 90_000)
 #: Of 200 tasks, in the order of their batches.
@@ -66,10 +68,24 @@ def fill(rig: StoreRig) -> None:
                     position=Position("spool", str(number)),
                 )
             )
+    journal = rig.journal()
+    for entry in (*ENTERED, TURN):
+        journal.put(entry)
+
+
+#: What people entered, and a turn that is a running web's alone.
+ENTERED = [
+    Entry(Kind.VIEW, "Payments", START, {"query": "q=name%3Apay"}),
+    Entry(Kind.DEPLOY, "1.2", START + 5, {"version": "1.2"}),
+    Entry(Kind.RESOLVED, "a1b2", START + 9, {"who": "ann"}),
+]
+TURN = Entry(Kind.TURN, "alerts", START, {"who": "web-1"})
 
 
 def begin(source: StoreRig, target: StoreRig) -> Move:
-    return Move(source.reader(), target.writer(small=False), target.reader(), "source", SystemClock())
+    writer = target.writer(small=False)
+    entries = Entries(source.journal(), target.journal())
+    return Move(source.reader(), writer, target.reader(), "source", SystemClock(), entries=entries)
 
 
 def ignored(_: int) -> None:
@@ -87,6 +103,10 @@ def test_a_moved_store_answers_as_the_first_one_did(ends: tuple[StoreRig, StoreR
     check(after, EVENTS, SPAN)
     assert after.state().books == before.state().books
     assert list(after.ledger()) == list(before.ledger())
+    journal = target.journal()
+    assert [entry for kind in Kind for entry in journal.read(kind)] == sorted(
+        ENTERED, key=lambda entry: list(Kind).index(entry.kind)
+    )
     assert list(after.quarantine()) == list(before.quarantine())
     assert {name: value for name, value in after.positions().items() if not name.startswith("move:")} == {
         "spool": before.positions()["spool"]

@@ -15,7 +15,8 @@ from umbel.clock import SystemClock
 from umbel.errors import SettingsError, StoreBusy, StoreError
 from umbel.runtime.checks import consistent
 from umbel.runtime.move import Move
-from umbel.runtime.stores import open_keeper, open_reader, open_writer, shown
+from umbel.runtime.move_entries import Entries
+from umbel.runtime.stores import open_journal, open_keeper, open_reader, open_writer, shown
 from umbel.settings import Settings
 from umbel.stores.base import Finding
 
@@ -115,7 +116,11 @@ def move(settings: Settings, origin: str, target: str) -> int:
         writer.open()
         stack.callback(writer.close)
         seen = stack.enter_context(closing(open_reader(replace(settings, store=target), clock)))
-        moving = Move(source, writer, seen, origin, clock)
+        journals = [
+            stack.enter_context(closing(open_journal(replace(settings, store=url), clock))) for url in (origin, target)
+        ]
+        entries = Entries(*journals)
+        moving = Move(source, writer, seen, origin, clock, entries=entries)
         if moving.progress.done:
             sys.stdout.write("it was moved already\n")
         with _bar("moving", tasks, moving.progress.tasks) as told:
@@ -126,7 +131,9 @@ def move(settings: Settings, origin: str, target: str) -> int:
         sys.stdout.write(f"WRONG  {difference}\n")
     if differences:
         raise StoreError("--to does not hold what --from holds; begin again with an empty one")
-    sys.stdout.write(f"moved {moving.progress.tasks:,} tasks, books, ledger and workers; checksums agree\n")
+    sys.stdout.write(
+        f"moved {moving.progress.tasks:,} tasks, books, ledger, workers and the journal; checksums agree\n"
+    )
     return 0
 
 

@@ -2,7 +2,7 @@
 
 How far it has come stands in the target as the position of a source of its own, so it is committed with the records.
 Records join, so a page that comes twice changes nothing; books, ledger, quarantine and workers come in the one commit
-that also says that they have come.
+that also says that they have come, after what people entered.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from umbel.errors import StoreBusy, StoreError
 from umbel.model import checksum
 from umbel.model.event import EventClass
 from umbel.model.ledger import Books, LedgerEntry, Reason
+from umbel.runtime.move_entries import Entries
 from umbel.stores.base import Commit, Position, StoreReader, StoreWriter
 
 #: Records of one commit; rows of the ledger and the quarantine that are asked for: more than any store keeps.
@@ -47,14 +48,25 @@ class Progress(msgspec.Struct):
 
 
 class Move:
-    """One move; `source` names it among the target's positions."""
+    """One move; `name`, the source's, tells it from others among the target's positions."""
 
-    def __init__(self, source: StoreReader, target: StoreWriter, seen: StoreReader, name: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        source: StoreReader,
+        target: StoreWriter,
+        seen: StoreReader,
+        name: str,
+        clock: Clock,
+        *,
+        entries: Entries | None = None,
+    ) -> None:
         self._source = source
         self._target = target
         #: The target as a reader sees it.
         self._seen = seen
         self._clock = clock
+        #: None: the journal stays behind (in tests).
+        self._entries = entries
         self._name = f"{PREFIX}{blake2b(name.encode(), digest_size=8).hexdigest()}"
         self.progress = self._begun()
 
@@ -102,6 +114,8 @@ class Move:
                 "the store was written to while it was moved: stop its collector (umbel up, umbel collect) and give "
                 "the same command again; what has been moved is joined, not moved twice"
             )
+        if self._entries is not None:
+            self._entries.move()
         state = source.state()
         at = state.committed_at or self._clock.now()
         for name, value in source.positions().items():
@@ -155,6 +169,8 @@ class Move:
             yield "the ledger differs"
         if checksum.of_workers(self._source.workers()) != checksum.of_workers(self._seen.workers()):
             yield "the workers differ"
+        if self._entries is not None:
+            yield from self._entries.differences()
 
     def _held(self, told: Told) -> tuple[int, int]:
         """How many records the target holds, and their sum."""

@@ -1,0 +1,44 @@
+"""What people entered, and what Umbel found out besides its records, moved from one store's journal into another's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from umbel.stores.journal import Entry, Journal, Kind, most
+
+#: Entries that are put at once.
+PAGE: Final = 1_000
+#: Turns are those of the webs that run on a store just now.
+KINDS: Final = tuple(kind for kind in Kind if kind is not Kind.TURN)
+
+
+class Entries:
+    """The journals of both ends."""
+
+    def __init__(self, source: Journal, target: Journal) -> None:
+        self._source = source
+        self._target = target
+        #: How many were moved.
+        self.moved = 0
+
+    def move(self) -> None:
+        """Put every entry of the source into the target, the oldest first. Raises `StoreError`."""
+        self.moved = 0
+        for kind in KINDS:
+            entries = [*reversed(self._source.read(kind, most(kind)))]
+            for at in range(0, len(entries), PAGE):
+                self._target.put(*entries[at : at + PAGE])
+            self.moved += len(entries)
+
+    def differences(self) -> Iterator[str]:
+        """What the target does not hold as the source does, in words."""
+        for kind in KINDS:
+            theirs, ours = _by_key(self._source, kind), _by_key(self._target, kind)
+            wrong = sum(ours.get(key) != entry for key, entry in theirs.items())
+            if wrong:
+                yield f"{wrong:,} of {len(theirs):,} entries of the kind {kind.value} differ or are missing"
+
+
+def _by_key(journal: Journal, kind: Kind) -> Mapping[str, Entry]:
+    return {entry.key: entry for entry in journal.read(kind, most(kind))}
