@@ -181,7 +181,9 @@ class StoreReader(Protocol):
         """The tasks that match; raises `QueryError` for a cursor that no store gave."""
         ...
 
-    def count(self, where: Node, cap: int = 10_000) -> Count: ...
+    def count(self, where: Node, cap: int = 10_000, within: float | None = None) -> Count:
+        """How many match, up to `cap`; after `within` seconds those that were found, as a capped count."""
+        ...
 
     def task(self, task_id: str) -> Task | None:
         """The whole record of a task."""

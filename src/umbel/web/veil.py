@@ -36,8 +36,8 @@ class Veiled:
     def tasks(self, where: Node, page: Page) -> TaskPage:
         return self._reader.tasks(allowed(where), page)
 
-    def count(self, where: Node, cap: int = 10_000) -> Count:
-        return self._reader.count(allowed(where), cap)
+    def count(self, where: Node, cap: int = 10_000, within: float | None = None) -> Count:
+        return self._reader.count(allowed(where), cap, within)
 
     def task(self, task_id: str) -> Task | None:
         found = self._reader.task(task_id)

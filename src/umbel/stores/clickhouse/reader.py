@@ -65,17 +65,17 @@ class ClickHouseReader:
 
     def tasks(self, where: Node, page: Page) -> TaskPage:
         stretch = min(self._stretch, 4 * page.limit) if where == EVERYTHING else self._stretch
-        found = find(self._scan(compile_node(where)), page, stretch)
+        found = find(self._scan(compile_node(where), page.within), page, stretch)
         records = self._fetch([id_ for _, id_ in found.keys])
         # Left out: what retention took in between, and what another writer is just placing elsewhere.
         items = [summarize(records[id_][1]) for n, id_ in found.keys if records.get(id_, _NOWHERE)[0] == n]
         return TaskPage(items, found.next, found.complete, found.reached)
 
-    def count(self, where: Node, cap: int = 10_000) -> Count:
+    def count(self, where: Node, cap: int = 10_000, within: float | None = None) -> Count:
         if where == EVERYTHING:
             n = self._tasks()
             return Count(min(n, cap), capped=n > cap)
-        n, capped = count_matches(self._scan(compile_node(where)), cap, self._stretch)
+        n, capped = count_matches(self._scan(compile_node(where), within), cap, self._stretch)
         return Count(n, capped)
 
     def task(self, task_id: str) -> Task | None:
@@ -132,11 +132,12 @@ class ClickHouseReader:
         summaries = (summarize(task) for _, _, task in found)
         return [summary for summary in summaries if summary.parent_id == task_id][:limit]
 
-    def _scan(self, condition: Condition) -> Scan:
+    def _scan(self, condition: Condition, within: float | None) -> Scan:
         ranges = _ALL
         if condition.since is not None or condition.until is not None:
             ranges = self._ranges(condition)
-        return Scan(self._connection, condition, ranges, self._clock, self._budget)
+        budget = self._budget if within is None else min(self._budget, within)
+        return Scan(self._connection, condition, ranges, self._clock, budget)
 
     def _ranges(self, condition: Condition) -> Sequence[Range]:
         """Where tasks with a time in the condition's span may have been seen first."""

@@ -63,14 +63,15 @@ class PostgresReader:
         condition = compile_node(where)
         return self._sessions.ask(lambda session: scan.page_of(session, condition, page, self._clock, self._budget))
 
-    def count(self, where: Node, cap: int = 10_000) -> Count:
+    def count(self, where: Node, cap: int = 10_000, within: float | None = None) -> Count:
+        budget = self._budget if within is None else min(self._budget, within)
         condition = compile_node(where)
 
         def answer(session: ReadSession) -> Count:
             if where == EVERYTHING:
                 n = session.query("tasks")[0][0]
                 return Count(min(n, cap), capped=n > cap)
-            return scan.count_of(session, condition, cap, self._clock, self._budget)
+            return scan.count_of(session, condition, cap, self._clock, budget)
 
         return self._sessions.ask(answer)
 

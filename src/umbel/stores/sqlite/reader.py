@@ -58,12 +58,13 @@ class SqliteReader:
         with self._sessions.use() as session:
             return answers.page_of(session, where, page, self._clock, self._budget)
 
-    def count(self, where: Node, cap: int = 10_000) -> Count:
+    def count(self, where: Node, cap: int = 10_000, within: float | None = None) -> Count:
+        budget = self._budget if within is None else min(self._budget, within)
         with self._sessions.use() as session:
             if where == EVERYTHING:
                 n = session.query("tasks")[0][0]
                 return Count(min(n, cap), capped=n > cap)
-            return answers.count_of(session, where, cap, self._clock, self._budget)
+            return answers.count_of(session, where, cap, self._clock, budget)
 
     def task(self, task_id: str) -> Task | None:
         return self.records([task_id]).get(task_id)

@@ -34,6 +34,8 @@ NEW: Final = 100
 FORMATS: Final = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet"}
 #: Seconds after which the first page shows what was found so far; "Go on" takes as long as the store allows.
 SOON: Final = 0.2
+#: Seconds after which a count says "at least".
+COUNTED: Final = 0.05
 #: Characters of the arguments that a row carries.
 ARGS: Final = 160
 
@@ -93,10 +95,10 @@ class Context:
     columns: Sequence[Column]
     others: Sequence[Column]
     cols: str
-    #: None where the search cannot be understood.
-    sides: Sides | None
     #: Umbel's own choice of columns, of which a narrow list leaves some out.
     fitted: bool
+    #: None where the search cannot be understood.
+    sides: Sides | None
     #: The search as commands for a shell.
     curl: str
     command: str
@@ -168,9 +170,9 @@ def load(
         columns=shown,
         others=task_columns.others(shown),
         cols=asks["cols"],
+        fitted=[column.key for column in shown] == list(task_columns.USUAL),
         sides=sides(deps, q, asks["state"], asked, _with_states(asked, chosen)) if asked else None,
         curl=as_curl(base, _whole(q, chosen)),
-        fitted=[column.key for column in shown] == list(task_columns.USUAL),
         command=as_umbel(_whole(q, chosen)),
         views=shared_views(deps),
         query=urlencode({name: value for name, value in asks.items() if value}),
@@ -199,7 +201,7 @@ def _find(deps: Deps, where: Node, cursor: str, since: Sequence[str]) -> Found:
     except QueryError:
         return Found(lost_place=True)
     # Counting what could not even be listed in time would take the same time again.
-    count = reader.count(where) if found.complete else None
+    count = reader.count(where, within=COUNTED) if found.complete else None
     if since and not cursor:
         return Found(_kept(reader.records(since), since), count, new=_new(found.items, since))
     rows = _rows(found.items, reader.records([task.id for task in found.items]))
