@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from tests.support.commits import collected
 from umbel import status
@@ -60,30 +61,39 @@ class Served:
         deps.control = lambda: self.control
         deps.runs = lambda: self.runs
         self._journal = deps.journal
-        self._stop = threading.Event()
-        ready = threading.Event()
+        self._deps, self._settings = deps, settings
+        self.start_web()
+        return self
+
+    def start_web(self) -> None:
+        """Serve the pages; after `stop_web` at the address that they had."""
+        stop, ready = threading.Event(), threading.Event()
 
         def announce(url: str) -> None:
             self.url = url.rstrip("/")
             ready.set()
 
-        self._thread = threading.Thread(
-            target=serve, args=(create_app(deps), settings, self._stop, announce), name="web", daemon=True
-        )
+        settings = replace(self._settings, port=int(urlsplit(self.url).port or 0) if self.url else 0)
+        app = create_app(self._deps)
+        self._stop = stop
+        self._thread = threading.Thread(target=serve, args=(app, settings, stop, announce), name="web", daemon=True)
         self._thread.start()
         assert ready.wait(90), "the server did not start"
-        return self
+
+    def stop_web(self) -> None:
+        """As if its process had ended; the store stays open."""
+        self._stop.set()
+        self._thread.join(90)
+        assert not self._thread.is_alive(), "the server did not stop"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._thread.join(90)
+        self.stop_web()
         self._reader.close()
         self._writer.close()
         if self._journal is not None:
             self._journal.close()
-        assert not self._thread.is_alive(), "the server did not stop"
 
     def statuses(self) -> Mapping[str, PartStatus]:
         if self.told is not None:

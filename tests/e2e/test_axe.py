@@ -38,6 +38,7 @@ PAGES: Final = (
     "/queue?name=orders",
     "/schedules",
     "/workers",
+    "/commands",
     "/workers/orders@web-1",
     "/control/shutdown?destination=orders@web-1",
     "/ingest",
