@@ -169,8 +169,11 @@ class Collector:
         if _worth_a_commit(batch):
             self._take(batch, stop)
         self._upkeep()
-        if len(batch) < self._limits.messages and not self._source.finished():
+        if not self._is_full(batch) and not self._source.finished():
             stop.wait(max(0.0, LINGER - (self._clock.monotonic() - began)))
+
+    def _is_full(self, batch: Batch) -> bool:
+        return batch.more or len(batch) >= self._limits.messages
 
     def _drain(self, stop: threading.Event) -> None:
         """Commit what is at hand; the rest stays in the spool or with the broker."""
@@ -205,7 +208,7 @@ class Collector:
             self._source.commit(batch.position)
         _say(commit.ledger)
         self._tell(commit.workers.values())
-        self._measure(self._clock.monotonic() - began, read.received, full=len(batch) >= self._limits.messages)
+        self._measure(self._clock.monotonic() - began, read.received, full=self._is_full(batch))
         return True
 
     def _read(self, batch: Batch) -> _Read:
@@ -341,7 +344,7 @@ class Collector:
         if seconds > 2 * COMMIT_TARGET:
             messages = max(MIN_MESSAGES, messages // 2)
         elif full and seconds < COMMIT_TARGET:
-            messages = min(MAX_MESSAGES, messages + messages // 4)
+            messages = min(MAX_MESSAGES, messages + messages // (1 if seconds < COMMIT_TARGET / 2 else 4))
         self._limits = replace(self._limits, messages=messages)
         progress.batch_limit = messages
 

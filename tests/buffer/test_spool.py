@@ -97,6 +97,13 @@ def test_a_read_respects_its_limits_and_gives_at_least_one_message(writer: Spool
     assert [len(reader.read(10, size, 0.0).messages) for size in (1, 250)] == [1, 2]
 
 
+def test_a_read_that_ends_before_an_append_that_does_not_fit_says_so(writer: SpoolWriter, reader: SpoolReader) -> None:
+    for _ in range(3):
+        writer.append([b"x" * 100] * 4, 4, 1.0)
+    reads = [reader.read(6, MIB, 0.0) for _ in range(3)]
+    assert [(len(read.messages), read.more) for read in reads] == [(4, True), (4, True), (4, False)]
+
+
 def test_the_events_of_a_split_append_add_up(writer: SpoolWriter, reader: SpoolReader) -> None:
     writer.append([b"x"] * 7, 24, 1.0)
     assert sum(reader.read(2, MIB, 0.0).events for _ in range(4)) == 24

@@ -243,6 +243,12 @@ def test_batches_shrink_while_commits_are_slow_and_grow_again_when_full_ones_are
     assert sizes[-1] > MIN_MESSAGES
 
 
+def test_batches_grow_while_more_waits_although_none_has_as_many_messages_as_it_might(path: Path) -> None:
+    source = ListSource([Batch(bodies=[body()], more=True)] * 3)
+    collect(source, SqliteWriter(path))
+    assert [limits.messages for limits in source.polled] == sorted({limits.messages for limits in source.polled})
+
+
 @given(st.floats(1e-7, 4e-3), st.lists(st.floats(0.9, 1.1), min_size=40, max_size=80))
 def test_full_batches_soon_commit_within_half_a_second_and_use_the_time_there_is(
     cost: float, wobble: list[float]

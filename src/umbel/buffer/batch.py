@@ -26,6 +26,8 @@ class SpoolBatch:
     ledger: list[LedgerEntry] = field(default_factory=list)
     #: Events in the messages, as the receiver counted them (shared out evenly where an append was split).
     events: int = 0
+    #: Whether the next append waited and did not fit.
+    more: bool = False
 
     def discard(self, entry: LedgerEntry) -> None:
         """Enter what was lost; it counts as discarded unless it was never captured."""

@@ -180,6 +180,7 @@ class SpoolReader:
             if batch.messages and (
                 len(batch.messages) + len(portion.left) > max_messages or size + portion.bytes > max_bytes
             ):
+                batch.more = True
                 break
             if first:
                 first = False

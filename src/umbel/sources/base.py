@@ -15,7 +15,7 @@ class Limits:
     """How much one batch may hold, and how long to wait for the first of it."""
 
     messages: int = 5_000
-    bytes: int = 8 * 1024 * 1024
+    bytes: int = 16 * 1024 * 1024
     #: Seconds to wait while there is nothing.
     wait: float = 0.25
 
@@ -38,6 +38,8 @@ class Batch:
     ledger: Sequence[LedgerEntry] = ()
     #: Others read the same source, so that what is missing here is with them: no loss can be reckoned from it.
     shared: bool = False
+    #: Whether the limits ended it although they were not reached to the message: the next one waited and did not fit.
+    more: bool = False
 
     def __len__(self) -> int:
         return len(self.envelopes) + len(self.bodies)

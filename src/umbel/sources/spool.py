@@ -59,6 +59,7 @@ class SpoolSource:
             captured_at=read.captured_at,
             discarded=read.discarded,
             ledger=read.ledger,
+            more=read.more,
         )
 
     def commit(self, position: str) -> None:
