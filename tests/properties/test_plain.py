@@ -17,7 +17,7 @@ from umbel.model.gather import events_of, gather, task_of, union
 from umbel.model.merge import fold
 from umbel.stores import sqlfile, sqlite
 from umbel.stores.sqlite.ids import bound_key
-from umbel.stores.sqlite.plain import PlainRows, rows_of
+from umbel.stores.sqlite.plain import PlainRows, rows_of, usual_rows
 from umbel.stores.sqlite.rollups import Rollups, decode_cells
 from umbel.stores.sqlite.segment import MIGRATIONS
 from umbel.stores.sqlite.words import WordWriter
@@ -109,19 +109,21 @@ def stored(events: list[AnyEvent], *, usual: bool) -> list[Any] | None:
     connection = segment()
     numbers = WordWriter(connection)
     rollups, rows = Rollups(connection, numbers), PlainRows(numbers)
-    ((id_, plain),) = gather(events).parts.items()
+    gathered = gather(events)
+    ((id_, plain),) = gathered.parts.items()
     assert isinstance(plain, list)
-    made = rows.usual(7, bound_key(id_), id_, plain)
-    if made is None:
+    if not gathered.usual:
         return None
+    (alike,) = gathered.alike
+    # Words get their numbers in the order in which they are asked for.
+    shared = rows.shared(alike)
     if usual:
-        task, record, what = made
+        task, record = usual_rows(7, bound_key(id_), plain, shared)
         connection.execute(SQL["add_usual_task"], task)
         connection.execute(SQL["add_usual_record"], record)
-        rollups.add_usual(what)
+        rollups.add_alike(alike)
     else:
-        task, record, added, first, last = rows_of(7, bound_key(id_), fold(events)[id_], numbers)
-        assert (made[0][5], made[0][8]) == (first, last)
+        task, record, added, _, _ = rows_of(7, bound_key(id_), fold(events)[id_], numbers)
         connection.execute(SQL["put_task"], task)
         connection.execute(SQL["put_record"], record)
         rollups.add(added)

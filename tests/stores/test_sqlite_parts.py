@@ -8,6 +8,7 @@ from array import array
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,16 @@ from tests.conformance.test_stores import SPAN, commit, task_events
 from tests.strategies import START
 from umbel.clock import ManualClock
 from umbel.errors import StoreError
-from umbel.model.event import EventClass, TaskFailed, TaskRetried
+from umbel.model.event import (
+    AnyEvent,
+    EventClass,
+    TaskFailed,
+    TaskReceived,
+    TaskRetried,
+    TaskSent,
+    TaskStarted,
+    TaskSucceeded,
+)
 from umbel.model.ledger import LedgerEntry, Quarantined, Reason
 from umbel.model.merge import Task, fold
 from umbel.model.meter import Meter
@@ -58,6 +68,33 @@ def test_many_ids_are_stored_as_each_alone(some: list[str], random: Random) -> N
 def test_the_ids_that_celery_makes_take_sixteen_bytes() -> None:
     assert to_key("6f1d1f60-5c4a-4f0e-9d57-0a4f6d7a0001") == bytes.fromhex("6f1d1f605c4a4f0e9d570a4f6d7a0001")
     assert to_key("6F1D1F60-5C4A-4F0E-9D57-0A4F6D7A0001") == "6F1D1F60-5C4A-4F0E-9D57-0A4F6D7A0001"
+
+
+def whole(number: int) -> list[AnyEvent]:
+    """All events of a task as most are; those of even numbers are alike, and those of odd ones."""
+    id_, at = str(uuid.UUID(int=number)), START + number % 7
+    who: dict[str, Any] = {"hostname": f"w{number % 2}@a", "pid": 1, "uuid": id_}
+    return [
+        TaskSent(hostname="gen1@a", timestamp=at, uuid=id_, name="shop.pay", root_id=id_, queue="mail"),
+        TaskReceived(**who, timestamp=at + 1, name="shop.pay", root_id=id_),
+        TaskStarted(**who, timestamp=at + 2 + number / 8),
+        TaskSucceeded(**who, timestamp=at + 10, runtime=1.0 + number / 4),
+    ]
+
+
+def test_usual_tasks_count_once_though_some_of_them_come_again(tmp_path: Path) -> None:
+    batches = [[whole(n) for n in range(first, end)] for first, end in ((0, 10), (5, 15), (0, 20), (3, 9))]
+    batches.insert(1, [whole(12)[:2], whole(16)[1:3]])
+    for batch in batches:
+        # Each time anew, so that what is known is read from the file; and once more from memory.
+        writer = SqliteWriter(tmp_path / "umbel.db")
+        writer.open()
+        events = [event for task in batch for event in task]
+        writer.write(commit(events))
+        writer.write(commit(events))
+        writer.close()
+    with closing(SqliteReader(tmp_path / "umbel.db")) as reader:
+        check(reader, [event for batch in batches for task in batch for event in task], SPAN)
 
 
 def test_the_filter_never_misses_and_seldom_errs_in_memory_and_by_its_file(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from umbel.model.event import (
     AnyEvent,
     TaskFailed,
@@ -113,6 +115,14 @@ def test_a_task_that_comes_whole_counts_as_the_same_events_one_by_one_do() -> No
     for events in (life("a"), life("a", runtime=0.0), life("a", wait=-3.0), life("a", name=""), life("a")[:3]):
         one_by_one = total(Metering(), *[[event] for event in events])
         assert total(Metering(), events) == one_by_one
+
+
+def test_tasks_that_are_alike_count_together_as_one_by_one() -> None:
+    events = [event for n in range(9) for event in life(f"t{n}", wait=n / 4, runtime=(n + 1) / 8)]
+    events = [replace(event, root_id=event.uuid) if isinstance(event, TaskReceived) else event for event in events]
+    together, one_by_one = total(Metering(), events), total(Metering(), *[[event] for event in events])
+    assert together == one_by_one
+    assert len(gather(events).alike) == 1
 
 
 def test_durations_fall_into_the_same_buckets_together_as_alone() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from umbel.model.event import AnyEvent, TaskFailed, TaskReceived, TaskSent, TaskStarted, TaskSucceeded
 from umbel.model.merge import Task, fold
+from umbel.model.usual import Alike, usual_tasks
 
 #: The events of a plain task: [sent, received, started, succeeded or failed], None where there was none.
 Plain = list[Any]
@@ -24,11 +25,15 @@ _place: Final = _PLACE.get
 class Gathered(Mapping[str, Task]):
     """The tasks of a batch as `fold` gives them, in the order of first sight; a plain one is made when asked for."""
 
-    __slots__ = ("parts",)
+    __slots__ = ("alike", "parts", "usual")
 
     def __init__(self, parts: dict[str, Plain | Task]) -> None:
         #: By task id: a list is a plain task. Never changed once made.
         self.parts: Final = parts
+        #: The usual ones among the plain tasks, each with those that it is like.
+        self.usual: Final[dict[str, Alike]] = usual_tasks(parts)
+        #: All of those.
+        self.alike: Final = tuple(dict.fromkeys(self.usual.values()))
 
     def __getitem__(self, id_: str) -> Task:
         part = self.parts[id_]

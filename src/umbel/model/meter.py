@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from umbel.model.event import TaskSucceeded
 from umbel.model.gather import Gathered, Plain
-from umbel.model.latency import BUCKETS, buckets
+from umbel.model.latency import BUCKETS, bucket
 from umbel.model.merge import (
     Cancelled,
     Failed,
@@ -29,6 +29,7 @@ from umbel.model.merge import (
     Task,
 )
 from umbel.model.task import exception_type, queue_of, runs, wait_seconds
+from umbel.model.usual import Alike
 
 #: Open tasks remembered for the name and the times that their later events do not carry; the oldest are forgotten, and
 #: what comes of those is counted without a name.
@@ -86,12 +87,14 @@ class Metering:
 
     def count(self, tasks: Gathered) -> Mapping[Pair, Counters]:
         """What a batch adds."""
-        batch = _Batch()
-        open_, whole = self._open, batch.whole
+        batch, usual = _Batch(), tasks.usual
+        for alike in tasks.alike:
+            batch.alike(alike)
+        open_ = self._open
         for id_, part in tasks.parts.items():
-            known = open_.pop(id_, _UNKNOWN)
-            if type(part) is list and whole(part):
+            if id_ in usual:
                 continue
+            known = open_.pop(id_, _UNKNOWN)
             after = batch.plain(part, known) if type(part) is list else batch.record(part, known)  # type: ignore[arg-type] # the other kind is a Task
             if after is not None:
                 open_[id_] = after
@@ -103,17 +106,31 @@ class Metering:
 class _Row:
     """What a batch counts for one task and worker."""
 
-    __slots__ = ("events", "latest", "runs", "whole")
+    __slots__ = ("events", "latest", "run_seconds", "runs")
 
     def __init__(self) -> None:
         #: In the order of `_TYPES`.
         self.events = [0] * len(_TYPES)
-        #: Run times, seconds.
-        self.runs: list[float] = []
+        #: Run times: their buckets, and their sum in seconds.
+        self.runs: list[int] = []
+        self.run_seconds = 0.0
         #: The latest prefetch time, seconds; None: nothing was told of it.
         self.latest: float | None = None
-        #: Tasks of which all of received, started and succeeded came at once.
-        self.whole = 0
+
+    def ran(self, seconds: float) -> None:
+        self.runs.append(bucket(seconds))
+        self.run_seconds += seconds
+
+
+class _Waits:
+    """What a batch counts for one queue."""
+
+    __slots__ = ("numbers", "seconds")
+
+    def __init__(self) -> None:
+        #: Their buckets, and their sum in seconds.
+        self.numbers: list[int] = []
+        self.seconds = 0.0
 
 
 class _Batch:
@@ -121,41 +138,23 @@ class _Batch:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, str], _Row] = {}
-        #: Seconds, by queue.
-        self._waits: dict[str, list[float]] = {}
+        self._waits: dict[str, _Waits] = {}
         self._failures: Counter[tuple[str, str]] = Counter()
-        #: Names of the tasks that were sent, of those that `whole` took.
-        self._sent: list[str] = []
 
-    def whole(self, plain: Plain) -> bool:
-        """Take in a task as most are: sent, received, started and succeeded, by one worker, and no ETA; as `plain`
-        does, for less. False for any other.
-        """
-        sent, received, started, ended = plain
-        if sent is None or received is None or started is None or type(ended) is not TaskSucceeded:
-            return False
-        name, worker, queue, runtime = received.name, received.hostname, sent.queue, ended.runtime
-        sent_at, at = sent.timestamp, started.timestamp
-        if (
-            not name
-            or not queue
-            or received.eta
-            or not sent_at <= received.timestamp <= at
-            or started.hostname != worker
-            or ended.hostname != worker
-        ):
-            return False
-        row = self._rows.get((name, worker)) or self._row(name, worker)
-        row.whole += 1
+    def alike(self, alike: Alike) -> None:
+        """Take in usual tasks that are alike; as `plain` does with each, for less."""
+        count = len(alike.runs)
+        row = self._row(alike.name, alike.worker)
+        for place in (_RECEIVED, _STARTED, _SUCCEEDED):
+            row.events[place] += count
+        self._row(alike.name, "").events[_SENT] += count
         row.latest = 0.0
-        if runtime:
-            row.runs.append(runtime)
-        self._sent.append(name)
-        waits = self._waits.get(queue)
-        if waits is None:
-            waits = self._waits[queue] = []
-        waits.append(at - sent_at)
-        return True
+        row.runs += alike.run_buckets
+        row.run_seconds += sum(alike.runs)
+        if alike.queue:
+            waits = self._waits_of(alike.queue)
+            waits.numbers += alike.wait_buckets
+            waits.seconds += sum(alike.waits)
 
     def plain(self, plain: Plain, known: _Open) -> _Open | None:
         """Take in a task with at most one event of each usual kind; what is to be remembered of it."""
@@ -187,7 +186,7 @@ class _Batch:
         if type(ended) is TaskSucceeded:
             row.events[_SUCCEEDED] += 1
             if ended.runtime:
-                row.runs.append(ended.runtime)
+                row.ran(ended.runtime)
         else:
             row.events[_FAILED] += 1
             self._failed(name, ended.exception or "")
@@ -213,7 +212,7 @@ class _Batch:
             elif isinstance(run, Succeeded):
                 row.latest = 0.0
                 if run.runtime > 0:
-                    row.runs.append(run.runtime)
+                    row.ran(run.runtime)
             elif isinstance(run, Failed):
                 row.latest = 0.0
                 self._failed(name, run.exception)
@@ -233,10 +232,15 @@ class _Batch:
         if queue:
             wait = wait_seconds(sent_at, received_at, at, eta)
             if wait is not None:
-                waits = self._waits.get(queue)
-                if waits is None:
-                    waits = self._waits[queue] = []
-                waits.append(wait)
+                waits = self._waits_of(queue)
+                waits.numbers.append(bucket(wait))
+                waits.seconds += wait
+
+    def _waits_of(self, queue: str) -> _Waits:
+        waits = self._waits.get(queue)
+        if waits is None:
+            waits = self._waits[queue] = _Waits()
+        return waits
 
     def _failed(self, name: str, exception: str) -> None:
         self._failures[name, exception_type(exception) or "unknown"] += 1
@@ -244,31 +248,27 @@ class _Batch:
     def made(self) -> dict[Pair, Counters]:
         """All that was counted."""
         found: dict[Pair, Counters] = {}
-        for name, count in Counter(self._sent).items():
-            self._row(name, "").events[_SENT] += count
         for (name, worker), row in self._rows.items():
-            for place in (_RECEIVED, _STARTED, _SUCCEEDED):
-                row.events[place] += row.whole
             events = {label: (count, 0.0) for label, count in zip(_LABELS, row.events, strict=True) if count}
             if events:
                 found[_EVENTS, name, worker] = events
             if row.runs:
-                found[_RUN, name, worker] = _by_bucket(row.runs)
+                found[_RUN, name, worker] = _by_bucket(row.runs, row.run_seconds)
             if row.latest is not None:
                 found[_PREFETCH, name, worker] = {"": (0, row.latest)}
         for queue, waits in self._waits.items():
-            found[_WAIT, queue, ""] = _by_bucket(waits)
+            found[_WAIT, queue, ""] = _by_bucket(waits.numbers, waits.seconds)
         for (name, exception), count in self._failures.items():
             found[_FAILURES, name, exception] = {"": (count, 0.0)}
         return found
 
 
-def _by_bucket(durations: list[float]) -> Counters:
-    """Seconds, counted by latency bucket; their sum stands with one of the buckets, as only all of it is ever told."""
-    counts = Counter(buckets(durations))
+def _by_bucket(numbers: list[int], seconds: float) -> Counters:
+    """Durations by latency bucket; their sum stands with one of the buckets, as only all of it is ever told."""
+    counts = Counter(numbers)
     counters = {_NUMBERS[number]: (count, 0.0) for number, count in counts.items()}
-    label = _NUMBERS[next(iter(counts))]
-    counters[label] = (counters[label][0], sum(durations))
+    label = _NUMBERS[numbers[0]]
+    counters[label] = (counters[label][0], seconds)
     return counters
 
 

@@ -20,14 +20,15 @@ from umbel.model.latency import bucket
 from umbel.model.merge import Task
 from umbel.model.rollup import RUN, WAIT, Series, contribution
 from umbel.model.task import State, exception_type, queue_of, summarize, wait_seconds
+from umbel.model.usual import Alike
 from umbel.stores.sqlite.ids import BoundKey, bound_key
 from umbel.stores.sqlite.records import record_row
-from umbel.stores.sqlite.rollups import CELL_BITS, Added, Usual, added
+from umbel.stores.sqlite.rollups import CELL_BITS, Added, added
 from umbel.stores.sqlite.rows import ITSELF, NONE, STATE_NUMBER, task_row
 from umbel.stores.sqlite.words import REMEMBERED, WordWriter
 
-#: The parameters of `add_usual_task` and `add_usual_record` for one task, and what it adds to the rollups.
-UsualRows = tuple[tuple[Any, ...], tuple[Any, ...], Usual]
+#: What the rows of usual tasks that are alike share: the numbers of name, worker and queue, and the body of the record.
+Shared = tuple[int, int, int, bytearray]
 #: What one task brings to its segment: the rows of `task` and `record`, what it adds to the rollups, and the earliest
 #: and the latest time of its events.
 Rows = tuple[tuple[Any, ...], tuple[Any, ...], Added, float, float]
@@ -81,52 +82,12 @@ class PlainRows:
         self._routes: dict[tuple[str, str | None, str | None, str | None], tuple[int, int]] = {}
         #: (worker, pid): the numbers of both, and of the worker alone.
         self._workers: dict[tuple[str, int | None], tuple[int, int]] = {}
-        #: (route, worker and pid): the body of the record of a usual task.
-        self._bodies: dict[tuple[int, int], bytearray] = {}
 
-    def usual(self, n: int, key: BoundKey, id_: str, plain: Plain) -> UsualRows | None:
-        """The rows of a task as most are: sent, received, started and succeeded within a minute, in this order, by one
-        worker process, and nothing special about it. None for any other, which `make` is there for.
-        """
-        sent, received, started, ended = plain
-        if sent is None or received is None or started is None or type(ended) is not TaskSucceeded:
-            return None
-        hostname, pid, run, name = received.hostname, received.pid, ended.runtime, received.name
-        sent_at, received_at, started_at, ended_at = (
-            sent.timestamp,
-            received.timestamp,
-            started.timestamp,
-            ended.timestamp,
-        )
-        minute = int(sent_at) // 60
-        if (
-            run is None
-            or not name
-            or received.root_id != id_
-            or received.parent_id
-            or received.eta
-            or received.expires
-            or received.retries
-            or sent.retries
-            or not sent_at <= received_at <= started_at <= ended_at
-            or int(ended_at) // 60 != minute
-            or started.pid != pid
-            or ended.pid != pid
-            or started.hostname != hostname
-            or ended.hostname != hostname
-        ):
-            return None
-        process = (hostname, pid)
-        who, worker = self._workers.get(process) or self._worker(process)
-        way = (sent.hostname, sent.queue, sent.exchange, sent.routing_key)
-        route, queue = self._routes.get(way) or self._route(way)
-        body = self._bodies.get((route, who)) or self._body(route, who)
-        wait = started_at - sent_at
-        return (
-            (n, key, self._words.id(name), worker, queue, sent_at, received_at, started_at, ended_at, wait, run),
-            (n, body, received.args or "", received.kwargs or "", ended.result or ""),
-            (name, minute, wait, run),
-        )
+    def shared(self, alike: Alike) -> Shared:
+        """What the rows of usual tasks that are alike have in common."""
+        who, worker = self._worker((alike.worker, alike.pid))
+        route, queue = self._route(alike.route)
+        return self._words.id(alike.name), worker, queue, bytearray(_pack([1, route, who, who, who]))
 
     # One long function on purpose: a call or an object more for each event costs more than what it would do.
     def make(self, n: int, key: BoundKey, id_: str, plain: Plain) -> Rows:  # noqa: C901, PLR0912, PLR0915 - see above
@@ -260,15 +221,22 @@ class PlainRows:
         found = self._routes[way] = self._words.id(route), self._words.optional(queue_of(*route[1:]))
         return found
 
-    def _body(self, route: int, who: int) -> bytearray:
-        if len(self._bodies) >= REMEMBERED:
-            self._bodies.clear()
-        body = self._bodies[route, who] = bytearray(_pack([1, route, who, who, who]))
-        return body
-
     def _worker(self, process: tuple[str, int | None]) -> tuple[int, int]:
         hostname, pid = process
         if len(self._workers) >= REMEMBERED:
             self._workers.clear()
         found = self._workers[process] = self._words.id((hostname, pid or 0)), self._words.optional(hostname)
         return found
+
+
+def usual_rows(n: int, key: BoundKey, plain: Plain, shared: Shared) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The parameters of `add_usual_task` and `add_usual_record` for a usual task."""
+    sent, received, started, ended = plain
+    name, worker, queue, body = shared
+    sent_at, started_at = sent.timestamp, started.timestamp
+    wait = started_at - sent_at
+    times = sent_at, received.timestamp, started_at, ended.timestamp
+    return (
+        (n, key, name, worker, queue, *times, wait, ended.runtime),
+        (n, body, received.args or "", received.kwargs or "", ended.result or ""),
+    )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from umbel.model.latency import buckets
+from umbel.model.gather import Plain
 from umbel.model.rollup import RUN, WAIT, Contribution, Series
 from umbel.model.series import DAY, HOUR, MINUTE
+from umbel.model.usual import Alike
 from umbel.stores.sqlfile import load
 from umbel.stores.sqlite.words import WordWriter
 
@@ -31,8 +32,6 @@ decode_cells: Final[Callable[[bytes], Cells]] = msgspec.msgpack.Decoder(dict[int
 
 #: What one task adds: its name, its cells in one number each (minute << CELL_BITS | code), its exception if it failed.
 Added = tuple[str, tuple[int, ...], tuple[int, str] | None]
-#: What a usual task adds (see `PlainRows.usual`): its name, the minute of all its events, wait and run in seconds.
-Usual = tuple[str, int, float, float]
 #: Bits of a code in a cell's number.
 CELL_BITS: Final = 12
 _CODE: Final = (1 << CELL_BITS) - 1
@@ -54,8 +53,8 @@ class Rollups:
         #: Cells by task name, each as often as it was added, and as it was taken away.
         self._more: dict[str, list[int]] = {}
         self._less: dict[str, list[int]] = {}
-        #: Waits and runs of usual tasks by name and minute, seconds.
-        self._usual: dict[tuple[str, int], tuple[list[float], list[float]]] = {}
+        #: Buckets of waits and runs of usual tasks by name and minute.
+        self._usual: dict[tuple[str, int], tuple[list[int], list[int]]] = {}
         self._exceptions: Counter[tuple[int, str, str]] = Counter()
         self._kept: dict[_Row, Cells] = {}
         self._kept_cells = 0
@@ -82,15 +81,17 @@ class Rollups:
         if exception is not None:
             self._exceptions[exception[0], name, exception[1]] += 1
 
-    def add_usual(self, what: Usual) -> None:
-        """A usual task adds this from now on."""
-        name, minute, wait, run = what
-        times = self._usual.get((name, minute))
+    def add_alike(self, alike: Alike, left_out: Sequence[Plain] = ()) -> None:
+        """Usual tasks that are alike add what they do from now on; all of them but some."""
+        waits, runs = alike.without(left_out)
+        if not waits:
+            return
+        times = self._usual.get((alike.name, alike.minute))
         if times is None:
-            times = self._usual[name, minute] = [], []
-            self._more.setdefault(name, [])
-        times[0].append(wait)
-        times[1].append(run)
+            times = self._usual[alike.name, alike.minute] = [], []
+            self._more.setdefault(alike.name, [])
+        times[0].extend(waits)
+        times[1].extend(runs)
 
     def change(self, before: Added | None, after: Added) -> None:
         """A task added `before` and adds `after` from now on."""
@@ -145,8 +146,8 @@ class Rollups:
             _by_minute(self._words.id(name), {cell: -count for cell, count in Counter(less).items()}, found)
         for (name, minute), (waits, runs) in self._usual.items():
             changes = Counter(dict.fromkeys(_EACH, len(waits)))
-            changes.update(WAIT + number for number in buckets(waits))
-            changes.update(RUN + number for number in buckets(runs))
+            changes.update({WAIT + number: count for number, count in Counter(waits).items()})
+            changes.update({RUN + number: count for number, count in Counter(runs).items()})
             for row in ((minute, self._words.id(name)), (minute, ALL)):
                 codes = found.setdefault(row, {})
                 for code, change in changes.items():

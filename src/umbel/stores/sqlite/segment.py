@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ from umbel.model.gather import Plain
 from umbel.model.merge import Task
 from umbel.model.rollup import contribution
 from umbel.model.task import ENDED
+from umbel.model.usual import Alike
 from umbel.stores import migrate
 from umbel.stores.sqlfile import load
 from umbel.stores.sqlite.blocks import SQL, Blocks, Record
@@ -20,7 +21,7 @@ from umbel.stores.sqlite.cache import Entry
 from umbel.stores.sqlite.connect import Damaged, check_header, connect_writer, guard
 from umbel.stores.sqlite.connect import migrate as apply_migrations
 from umbel.stores.sqlite.ids import BoundKey, Key, bound_key
-from umbel.stores.sqlite.plain import PlainRows, rows_of
+from umbel.stores.sqlite.plain import PlainRows, Shared, rows_of, usual_rows
 from umbel.stores.sqlite.records import task_of
 from umbel.stores.sqlite.rollups import Added, Cells, Rollups, added, decode_cells
 from umbel.stores.sqlite.rows import ENDED_NUMBERS, SUMMARY_COLUMNS, summary_of
@@ -169,23 +170,24 @@ class Segment:
             with guard(self.file):
                 self._connection.execute("BEGIN IMMEDIATE")
 
-    def add(self, new: Iterable[New]) -> list[Entry]:
-        """Take tasks that are in no segment yet into the transaction; those that more events are likely to come for."""
-        usual, usual_tasks, usual_records = self._plain.usual, self._usual_tasks, self._usual_records
-        count, n = self._rollups.add_usual, self.info.next_n
-        first_n, first_at, last_at = n, self.info.first_at, self.info.last_at
+    def add(self, new: Iterable[New], usual: Mapping[str, Alike]) -> list[Entry]:
+        """Take tasks that are in no segment yet into the transaction; those that more events are likely to come for.
+
+        What the `usual` ones among them add to the rollups is for `count` to take.
+        """
+        usual_tasks, usual_records = self._usual_tasks, self._usual_records
+        shared: dict[Alike, Shared] = {}
+        first_n = n = self.info.next_n
         kept: list[Entry] = []
         for id_, key, record in new:
-            rows = usual(n, key, id_, record) if type(record) is list else None
-            if rows is not None:
-                task, rest, what = rows
+            alike = usual.get(id_)
+            if alike is not None:
+                common = shared.get(alike)
+                if common is None:
+                    common = shared[alike] = self._plain.shared(alike)
+                task, rest = usual_rows(n, key, record, common)  # type: ignore[arg-type]  # usual ones are plain
                 usual_tasks.append(task)
                 usual_records.append(rest)
-                count(what)
-                if task[5] < first_at:
-                    first_at = task[5]
-                if task[8] > last_at:
-                    last_at = task[8]
                 if len(usual_tasks) >= ROWS:
                     self._write_rows()
             else:
@@ -193,10 +195,12 @@ class Segment:
                 if entry is not None:
                     kept.append(entry)
             n += 1
-        info = self.info
-        info.tasks += n - first_n
-        info.first_at, info.last_at = min(info.first_at, first_at), max(info.last_at, last_at)
+        self.info.tasks += n - first_n
         return kept
+
+    def count(self, alike: Alike, left_out: Sequence[Plain]) -> None:
+        """The usual tasks that are alike, but for some, are counted in the rollups from now on."""
+        self._rollups.add_alike(alike, left_out)
 
     def _add(self, n: int, id_: str, key: BoundKey, record: Plain | Task) -> Entry | None:
         """Take a task of any kind; None if no more events are likely to come for it."""
@@ -238,6 +242,9 @@ class Segment:
 
     def _write_rows(self) -> None:
         """Write the rows taken so far."""
+        if self._usual_tasks:
+            self.info.first_at = min(self.info.first_at, *(task[5] for task in self._usual_tasks))
+            self.info.last_at = max(self.info.last_at, *(task[8] for task in self._usual_tasks))
         with guard(self.file):
             for statement, rows in (
                 ("add_usual_task", self._usual_tasks),

@@ -8,7 +8,7 @@ the position, count it once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from umbel.clock import Clock, SystemClock
 from umbel.errors import StoreBusy, StoreError
 from umbel.model.gather import Gathered, Plain, task_of, union
 from umbel.model.merge import Task, join
+from umbel.model.usual import Alike
 from umbel.model.worker import Worker
 from umbel.retention import Retention
 from umbel.stores.base import Commit, Maintenance
@@ -264,7 +265,9 @@ class SqliteWriter:
             stored, new = _sort_out(shelf.claim(number, [key for _, key, _ in others]), others)
             known += stored
             if new:
-                changed += self._touch(shelf, number, touched).add(new)
+                segment = self._touch(shelf, number, touched)
+                changed += segment.add(new, commit.tasks.usual if isinstance(commit.tasks, Gathered) else {})
+                _count_usual(segment, commit, known)
         for entry, record in known:
             if _extend(entry, record):
                 self._touch(shelf, entry.segment, touched).put(entry)
@@ -313,6 +316,19 @@ def _sort_out(stored: Mapping[Key, Entry], tasks: list[New]) -> tuple[list[Known
         else:
             new.append((id_, key, record))
     return known, new
+
+
+def _count_usual(segment: Segment, commit: Commit, known: Iterable[Known]) -> None:
+    """Count the usual tasks of a commit, but not those that were known before it."""
+    if not isinstance(commit.tasks, Gathered):
+        return
+    left_out: dict[Alike, list[Plain]] = {}
+    for entry, record in known:
+        alike = commit.tasks.usual.get(entry.id)
+        if alike is not None and isinstance(record, list):
+            left_out.setdefault(alike, []).append(record)
+    for alike in commit.tasks.alike:
+        segment.count(alike, left_out.get(alike, ()))
 
 
 def _records(commit: Commit) -> Mapping[str, Plain | Task]:
