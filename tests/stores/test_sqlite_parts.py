@@ -84,7 +84,9 @@ def whole(number: int) -> list[AnyEvent]:
 
 def test_usual_tasks_count_once_though_some_of_them_come_again(tmp_path: Path) -> None:
     batches = [[whole(n) for n in range(first, end)] for first, end in ((0, 10), (5, 15), (0, 20), (3, 9))]
-    batches.insert(1, [whole(12)[:2], whole(16)[1:3]])
+    batches.insert(1, [whole(12)[:2], whole(16)[1:3], whole(17)[:1]])
+    # Nobody saw these being sent, until somebody did for one.
+    batches += [[whole(n)[1:] for n in range(20, 40)], [whole(20)[:1], whole(41)[1:], whole(25)[2:]]]
     for batch in batches:
         # Each time anew, so that what is known is read from the file; and once more from memory.
         writer = SqliteWriter(tmp_path / "umbel.db")

@@ -120,9 +120,13 @@ def test_a_task_that_comes_whole_counts_as_the_same_events_one_by_one_do() -> No
 def test_tasks_that_are_alike_count_together_as_one_by_one() -> None:
     events = [event for n in range(9) for event in life(f"t{n}", wait=n / 4, runtime=(n + 1) / 8)]
     events = [replace(event, root_id=event.uuid) if isinstance(event, TaskReceived) else event for event in events]
-    together, one_by_one = total(Metering(), events), total(Metering(), *[[event] for event in events])
-    assert together == one_by_one
-    assert len(gather(events).alike) == 1
+    one_by_one = total(Metering(), *[[event] for event in events])
+    sent: list[AnyEvent] = [event for event in events if isinstance(event, TaskSent)]
+    taken: list[AnyEvent] = [event for event in events if not isinstance(event, TaskSent)]
+    assert total(Metering(), events) == one_by_one
+    assert total(Metering(), sent[:5], [*sent[5:], *taken]) == one_by_one
+    assert total(Metering(), taken) == total(Metering(), *[[event] for event in taken])
+    assert len(gather(events).alike) == len(gather(taken).alike) == 1
 
 
 def test_durations_fall_into_the_same_buckets_together_as_alone() -> None:

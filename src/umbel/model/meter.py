@@ -88,11 +88,16 @@ class Metering:
     def count(self, tasks: Gathered) -> Mapping[Pair, Counters]:
         """What a batch adds."""
         batch, usual = _Batch(), tasks.usual
-        for alike in tasks.alike:
-            batch.alike(alike)
         open_ = self._open
+        # Of these more is known than their events tell.
+        told = open_.keys() & usual.keys()
+        left_out: dict[Alike, list[Plain]] = {}
+        for id_ in told:
+            left_out.setdefault(usual[id_], []).append(tasks.parts[id_])  # type: ignore[arg-type]  # usual ones are plain
+        for alike in tasks.alike:
+            batch.alike(alike.without(left_out.get(alike, ())))
         for id_, part in tasks.parts.items():
-            if id_ in usual:
+            if id_ in usual and id_ not in told:
                 continue
             known = open_.pop(id_, _UNKNOWN)
             after = batch.plain(part, known) if type(part) is list else batch.record(part, known)  # type: ignore[arg-type] # the other kind is a Task
@@ -144,10 +149,13 @@ class _Batch:
     def alike(self, alike: Alike) -> None:
         """Take in usual tasks that are alike; as `plain` does with each, for less."""
         count = len(alike.runs)
+        if not count:
+            return
         row = self._row(alike.name, alike.worker)
         for place in (_RECEIVED, _STARTED, _SUCCEEDED):
             row.events[place] += count
-        self._row(alike.name, "").events[_SENT] += count
+        if alike.route is not None:
+            self._row(alike.name, "").events[_SENT] += count
         row.latest = 0.0
         row.runs += alike.run_buckets
         row.run_seconds += sum(alike.runs)

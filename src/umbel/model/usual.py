@@ -1,8 +1,8 @@
 """The usual tasks of a batch by what they have in common: what is worked out once for many costs each of them little.
 
-A task is *usual* in a batch that brings all of it: sent, received, started and succeeded within a minute, in order, by
-one worker process, and nothing special about it. Usual tasks that are *alike* differ in nothing but ids, times and texts,
-so that counters, rollups and rows take what they share from one place.
+A task is *usual* in a batch that brings all of it: received, started and succeeded within a minute, in order, by one
+worker process, sent before or not seen being sent, and nothing special about it. Usual tasks that are *alike* differ in
+nothing but ids, times and texts: counters, rollups and rows take what they share from one place.
 """
 
 from __future__ import annotations
@@ -11,39 +11,60 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from umbel.model.event import TaskSucceeded
-from umbel.model.latency import bucket, buckets
+from umbel.model.latency import buckets
 from umbel.model.task import queue_of
 
-#: (name, worker, pid, client, queue, exchange, routing key, minute), as the events have them.
-_Shared = tuple[str, str, int | None, str, str | None, str | None, str | None, int]
+#: Client, queue, exchange and routing key, as a `task-sent` has them.
+_Way = tuple[str, str | None, str | None, str | None]
+#: (name, worker, pid, way, minute); None for the way of tasks that nobody saw being sent.
+_Shared = tuple[str, str, int | None, _Way | None, int]
 
 
 class Alike:
     """Usual tasks of one batch that share all of this."""
 
-    __slots__ = ("minute", "name", "pid", "queue", "route", "run_buckets", "runs", "wait_buckets", "waits", "worker")
+    __slots__ = (
+        "_shared",
+        "minute",
+        "name",
+        "pid",
+        "queue",
+        "route",
+        "run_buckets",
+        "runs",
+        "wait_buckets",
+        "waits",
+        "worker",
+    )
 
     def __init__(self, shared: _Shared) -> None:
-        self.name, self.worker, self.pid, client, queue, exchange, routing_key, self.minute = shared
-        #: Client, queue, exchange and routing key, "" where absent.
-        self.route: Final = (client, queue or "", exchange or "", routing_key or "")
+        self._shared = shared
+        self.name, self.worker, self.pid, way, self.minute = shared
+        #: Client, queue, exchange and routing key, "" where absent; None for tasks that nobody saw being sent.
+        self.route: Final = None if way is None else (way[0], way[1] or "", way[2] or "", way[3] or "")
         #: The queue that the route leads to, "" if that is not known.
-        self.queue: Final = queue_of(*self.route[1:])
+        self.queue: Final = "" if self.route is None else queue_of(*self.route[1:])
         #: Of each of the tasks how long it waited and ran: seconds, and the buckets of these (see `latency.py`).
         self.waits: list[float] = []
         self.runs: list[float] = []
         self.wait_buckets: Sequence[int] = ()
         self.run_buckets: Sequence[int] = ()
 
-    def without(self, left_out: Sequence[list[Any]]) -> tuple[Sequence[int], Sequence[int]]:
-        """The buckets of waits and of runs of all these tasks but some, which are given by their events."""
+    def measured(self) -> Alike:
+        """Itself, with the buckets of its waits and runs."""
+        self.wait_buckets, self.run_buckets = buckets(self.waits), buckets(self.runs)
+        return self
+
+    def without(self, left_out: Sequence[list[Any]]) -> Alike:
+        """These tasks but for some, which are given by their events."""
         if not left_out:
-            return self.wait_buckets, self.run_buckets
-        waits, runs = list(self.wait_buckets), list(self.run_buckets)
-        for sent, _, started, ended in left_out:
-            waits.remove(bucket(started.timestamp - sent.timestamp))
-            runs.remove(bucket(ended.runtime))
-        return waits, runs
+            return self
+        rest = Alike(self._shared)
+        rest.waits, rest.runs = list(self.waits), list(self.runs)
+        for sent, received, started, ended in left_out:
+            rest.waits.remove(started.timestamp - (sent or received).timestamp)
+            rest.runs.remove(ended.runtime)
+        return rest.measured()
 
 
 def usual_tasks(parts: Mapping[str, Any]) -> dict[str, Alike]:
@@ -54,11 +75,14 @@ def usual_tasks(parts: Mapping[str, Any]) -> dict[str, Alike]:
         if type(plain) is not list:
             continue
         sent, received, started, ended = plain
-        if type(ended) is not TaskSucceeded or started is None or received is None or sent is None:
+        if type(ended) is not TaskSucceeded or started is None or received is None:
             continue
         worker, pid, run = received.hostname, received.pid, ended.runtime
-        sent_at, started_at, ended_at = sent.timestamp, started.timestamp, ended.timestamp
-        minute = int(sent_at) // 60
+        received_at, started_at, ended_at = received.timestamp, started.timestamp, ended.timestamp
+        first, way = received_at, None
+        if sent is not None:
+            first, way = sent.timestamp, (sent.hostname, sent.queue, sent.exchange, sent.routing_key)
+        minute = int(first) // 60
         if (
             not run
             or not received.name
@@ -67,8 +91,8 @@ def usual_tasks(parts: Mapping[str, Any]) -> dict[str, Alike]:
             or received.eta
             or received.expires
             or received.retries
-            or sent.retries
-            or not sent_at <= received.timestamp <= started_at <= ended_at
+            or (sent is not None and sent.retries)
+            or not first <= received_at <= started_at <= ended_at
             or int(ended_at) // 60 != minute
             or started.pid != pid
             or ended.pid != pid
@@ -76,13 +100,13 @@ def usual_tasks(parts: Mapping[str, Any]) -> dict[str, Alike]:
             or ended.hostname != worker
         ):
             continue
-        key = (received.name, worker, pid, sent.hostname, sent.queue, sent.exchange, sent.routing_key, minute)
+        key = (received.name, worker, pid, way, minute)
         alike = groups.get(key)
         if alike is None:
             alike = groups[key] = Alike(key)
         found[id_] = alike
-        alike.waits.append(started_at - sent_at)
+        alike.waits.append(started_at - first)
         alike.runs.append(run)
     for alike in groups.values():
-        alike.wait_buckets, alike.run_buckets = buckets(alike.waits), buckets(alike.runs)
+        alike.measured()
     return found

@@ -80,8 +80,8 @@ class _Asking:
 
     def _ask(self, segment: OpenSegment, stretch: Stretch, columns: str, limit: int) -> list[Any]:
         condition = self._condition
-        where = condition.sql if segment.sealed is None else condition.sealed_sql
-        join = condition.texts and segment.sealed is None
+        where = condition.kept_sql if segment.keeps else condition.sql
+        join = condition.texts and not segment.keeps
         source = "task CROSS JOIN record ON record.n = task.n" if join else "task"
         if stretch.chosen is not None:
             # The order of the chosen ones is the one that is wanted.

@@ -28,8 +28,8 @@ class Condition:
     until: float | None = None
 
     @property
-    def sealed_sql(self) -> str:
-        """The same clause over a sealed segment, where `kept` tells the texts that were not written later."""
+    def kept_sql(self) -> str:
+        """The same clause over a segment where `kept` tells the texts of records without a row."""
         sql = self.sql
         for field, name in enumerate(("args", "kwargs", "result", "traceback"), start=1):
             later = f"(SELECT r.{name} FROM record AS r WHERE r.n = task.n)"  # noqa: S608 - names of ours

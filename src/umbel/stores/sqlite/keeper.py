@@ -14,6 +14,7 @@ from umbel.errors import StoreError
 from umbel.stores.base import Finding
 from umbel.stores.sqlite import catalog, segment
 from umbel.stores.sqlite.blocks import SQL as SEALED
+from umbel.stores.sqlite.bundles import Bundles, has_bundles
 from umbel.stores.sqlite.connect import (
     Damaged,
     check_header,
@@ -38,6 +39,8 @@ _ASIDE: Final = re.compile(r".*\.db\.(damaged|newer)-.*")
 _COUNTS: Final = (
     "SELECT number, tasks, (SELECT count(*) FROM task), (SELECT count(*) FROM task JOIN record USING (n)) FROM segment"
 )
+
+_WITHOUT_ROW: Final = "SELECT n FROM task WHERE n NOT IN (SELECT n FROM record) ORDER BY n"
 
 
 class SqliteKeeper:
@@ -155,6 +158,9 @@ def _miscounted(connection: sqlite3.Connection, file: Path) -> str:
         said -= connection.execute(SEALED["sealed"]).fetchone()[2]
         # Those in blocks are read with all others when the records are added up.
         records = tasks
+    elif has_bundles(connection):
+        bundles = Bundles(connection)
+        records += sum(bundles.record(n) is not None for (n,) in connection.execute(_WITHOUT_ROW))
     if not tasks == records == said:
         return f"it says {said:,} tasks and holds {tasks:,}, with {records:,} records"
     return ""

@@ -86,7 +86,7 @@ class PlainRows:
     def shared(self, alike: Alike) -> Shared:
         """What the rows of usual tasks that are alike have in common."""
         who, worker = self._worker((alike.worker, alike.pid))
-        route, queue = self._route(alike.route)
+        route, queue = (None, NONE) if alike.route is None else self._route(alike.route)
         return self._words.id(alike.name), worker, queue, bytearray(_pack([1, route, who, who, who]))
 
     # One long function on purpose: a call or an object more for each event costs more than what it would do.
@@ -230,13 +230,13 @@ class PlainRows:
 
 
 def usual_rows(n: int, key: BoundKey, plain: Plain, shared: Shared) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """The parameters of `add_usual_task` and `add_usual_record` for a usual task."""
+    """The parameters of `add_usual_task` and `put_record` for a usual task."""
     sent, received, started, ended = plain
     name, worker, queue, body = shared
-    sent_at, started_at = sent.timestamp, started.timestamp
-    wait = started_at - sent_at
-    times = sent_at, received.timestamp, started_at, ended.timestamp
+    sent_at = None if sent is None else sent.timestamp
+    received_at, started_at = received.timestamp, started.timestamp
+    wait = started_at - (received_at if sent_at is None else sent_at)
     return (
-        (n, key, name, worker, queue, *times, wait, ended.runtime),
-        (n, body, received.args or "", received.kwargs or "", ended.result or ""),
+        (n, key, name, worker, queue, sent_at, received_at, started_at, ended.timestamp, wait, ended.runtime),
+        (n, body, received.args or "", received.kwargs or "", ended.result or "", ""),
     )

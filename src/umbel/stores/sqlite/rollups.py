@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from umbel.model.gather import Plain
 from umbel.model.rollup import RUN, WAIT, Contribution, Series
 from umbel.model.series import DAY, HOUR, MINUTE
 from umbel.model.usual import Alike
@@ -35,8 +34,9 @@ Added = tuple[str, tuple[int, ...], tuple[int, str] | None]
 #: Bits of a code in a cell's number.
 CELL_BITS: Final = 12
 _CODE: Final = (1 << CELL_BITS) - 1
-#: What every usual task adds once.
-_EACH: Final = (int(Series.SENT), int(Series.RECEIVED), int(Series.STARTED), int(Series.SUCCEEDED))
+#: What every usual task adds once, and what those add that were seen being sent.
+_EACH: Final = (int(Series.RECEIVED), int(Series.STARTED), int(Series.SUCCEEDED))
+_SENT: Final = int(Series.SENT)
 
 
 def added(what: Contribution) -> Added:
@@ -53,8 +53,8 @@ class Rollups:
         #: Cells by task name, each as often as it was added, and as it was taken away.
         self._more: dict[str, list[int]] = {}
         self._less: dict[str, list[int]] = {}
-        #: Buckets of waits and runs of usual tasks by name and minute.
-        self._usual: dict[tuple[str, int], tuple[list[int], list[int]]] = {}
+        #: Buckets of waits and runs of usual tasks by name, minute and whether they were seen being sent.
+        self._usual: dict[tuple[str, int, bool], tuple[list[int], list[int]]] = {}
         self._exceptions: Counter[tuple[int, str, str]] = Counter()
         self._kept: dict[_Row, Cells] = {}
         self._kept_cells = 0
@@ -81,17 +81,15 @@ class Rollups:
         if exception is not None:
             self._exceptions[exception[0], name, exception[1]] += 1
 
-    def add_alike(self, alike: Alike, left_out: Sequence[Plain] = ()) -> None:
-        """Usual tasks that are alike add what they do from now on; all of them but some."""
-        waits, runs = alike.without(left_out)
-        if not waits:
-            return
-        times = self._usual.get((alike.name, alike.minute))
+    def add_alike(self, alike: Alike) -> None:
+        """Usual tasks that are alike add what they do from now on."""
+        key = (alike.name, alike.minute, alike.route is not None)
+        times = self._usual.get(key)
         if times is None:
-            times = self._usual[alike.name, alike.minute] = [], []
+            times = self._usual[key] = [], []
             self._more.setdefault(alike.name, [])
-        times[0].extend(waits)
-        times[1].extend(runs)
+        times[0].extend(alike.wait_buckets)
+        times[1].extend(alike.run_buckets)
 
     def change(self, before: Added | None, after: Added) -> None:
         """A task added `before` and adds `after` from now on."""
@@ -144,8 +142,10 @@ class Rollups:
             _by_minute(self._words.id(name), changes, found)
         for name, less in self._less.items():
             _by_minute(self._words.id(name), {cell: -count for cell, count in Counter(less).items()}, found)
-        for (name, minute), (waits, runs) in self._usual.items():
+        for (name, minute, sent), (waits, runs) in self._usual.items():
             changes = Counter(dict.fromkeys(_EACH, len(waits)))
+            if sent:
+                changes[_SENT] = len(waits)
             changes.update({WAIT + number: count for number, count in Counter(waits).items()})
             changes.update({RUN + number: count for number, count in Counter(runs).items()})
             for row in ((minute, self._words.id(name)), (minute, ALL)):

@@ -16,6 +16,7 @@ from umbel.errors import StoreError
 from umbel.retention import Retention
 from umbel.stores.sqlite import bitmaps
 from umbel.stores.sqlite.blocks import SQL, Blocks, Record, pack_blocks
+from umbel.stores.sqlite.bundles import Bundles, has_bundles
 from umbel.stores.sqlite.connect import guard, migrate
 from umbel.stores.sqlite.files import delete
 from umbel.stores.sqlite.rows import STATES
@@ -154,13 +155,13 @@ def _write_records(connection: sqlite3.Connection, first_n: int, gone: Callable[
 
 
 def _records(connection: sqlite3.Connection, first_n: int) -> Iterator[tuple[int, str | None, Record]]:
-    """Every record by ascending n, with its task's exception: those that came after sealing before the sealed ones."""
+    """Every record by ascending n, with its task's exception: those that have rows, the others as they are kept."""
     was_sealed = connection.execute("SELECT count(*) FROM old.sqlite_schema WHERE name = 'block'").fetchone()[0]
     blocks = Blocks(connection, "old") if was_sealed else None
-    for n, *record, exception in connection.cursor().execute(SQL["records"]):
-        if record[0] is None and blocks is not None:
-            sealed = blocks.record(n - first_n)
-            if sealed is not None:
-                yield n, exception, sealed
-        elif record[0] is not None:
+    bundles = Bundles(connection, "old") if not was_sealed and has_bundles(connection, "old") else None
+    for n, *row, exception in connection.cursor().execute(SQL["records"]):
+        record: Record | None = row
+        if row[0] is None:
+            record = blocks.record(n - first_n) if blocks else bundles.record(n) if bundles else None
+        if record is not None:
             yield n, exception, record

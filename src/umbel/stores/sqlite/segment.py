@@ -17,6 +17,8 @@ from umbel.model.usual import Alike
 from umbel.stores import migrate
 from umbel.stores.sqlfile import load
 from umbel.stores.sqlite.blocks import SQL, Blocks, Record
+from umbel.stores.sqlite.bundles import FEWEST, Bundles, Row, pack_bundle
+from umbel.stores.sqlite.bundles import ROWS as BUNDLED
 from umbel.stores.sqlite.cache import Entry
 from umbel.stores.sqlite.connect import Damaged, check_header, connect_writer, guard
 from umbel.stores.sqlite.connect import migrate as apply_migrations
@@ -30,7 +32,7 @@ from umbel.stores.sqlite.words import WordReader, WordWriter
 #: Pages of the write-ahead log after which SQLite moves them into the file (64 MB): fewer, longer pauses.
 CHECKPOINT_PAGES: Final = 16_000
 #: Rows of each table written at once: few enough to be in the processor's cache still.
-ROWS: Final = 200
+ROWS: Final = 192
 #: Ids looked up in one statement.
 LOOKUP: Final = 100
 
@@ -81,11 +83,13 @@ class Segment:
         self._rollups = Rollups(connection, self._words)
         sealed = connection.execute(SQL["is_sealed"]).fetchone()[0]
         self._blocks = Blocks(connection) if sealed else None
+        self._bundles = Bundles(connection)
         self._tasks: list[tuple[Any, ...]] = []
         self._records: list[tuple[Any, ...]] = []
         self._late: list[tuple[Any, ...]] = []
         self._usual_tasks: list[tuple[Any, ...]] = []
-        self._usual_records: list[tuple[Any, ...]] = []
+        #: Records of new tasks that came whole, to be bundled.
+        self._whole: list[Row] = []
 
     @classmethod
     def create(cls, file: Path, info: SegmentInfo, *, cache_kib: int) -> Segment:
@@ -138,9 +142,11 @@ class Segment:
         return found
 
     def _record(self, n: int, record: Record) -> Record:
-        """A record that has been written since its segment was sealed, or else the one that was sealed."""
-        if record[0] is not None or self._blocks is None:
+        """A record that has a row, or else the one that was sealed or bundled."""
+        if record[0] is not None:
             return record
+        if self._blocks is None:
+            return self._bundles.record(n) or record
         return self._blocks.record(n - self.info.first_n) or record
 
     def sealed(self) -> tuple[float, int, int] | None:
@@ -175,7 +181,7 @@ class Segment:
 
         What the `usual` ones among them add to the rollups is for `count` to take.
         """
-        usual_tasks, usual_records = self._usual_tasks, self._usual_records
+        usual_tasks, whole = self._usual_tasks, self._whole
         shared: dict[Alike, Shared] = {}
         first_n = n = self.info.next_n
         kept: list[Entry] = []
@@ -187,7 +193,7 @@ class Segment:
                     common = shared[alike] = self._plain.shared(alike)
                 task, rest = usual_rows(n, key, record, common)  # type: ignore[arg-type]  # usual ones are plain
                 usual_tasks.append(task)
-                usual_records.append(rest)
+                whole.append(rest)
                 if len(usual_tasks) >= ROWS:
                     self._write_rows()
             else:
@@ -198,29 +204,33 @@ class Segment:
         self.info.tasks += n - first_n
         return kept
 
-    def count(self, alike: Alike, left_out: Sequence[Plain]) -> None:
-        """The usual tasks that are alike, but for some, are counted in the rollups from now on."""
-        self._rollups.add_alike(alike, left_out)
+    def count(self, alike: Alike) -> None:
+        """Usual tasks that are alike are counted in the rollups from now on."""
+        self._rollups.add_alike(alike)
 
     def _add(self, n: int, id_: str, key: BoundKey, record: Plain | Task) -> Entry | None:
         """Take a task of any kind; None if no more events are likely to come for it."""
-        task, what = self._take(n, id_, key, record)
+        # Whether it was seen being sent does not matter: most workers' tasks are not.
+        whole = isinstance(record, list) and None not in record[1:]
+        task, what = self._take(n, id_, key, record, self._whole if whole else self._records)
         self._rollups.add(what)
         if len(self._tasks) >= ROWS:
             self._write_rows()
-        if isinstance(record, list) and all(event is not None for event in record):
+        if whole:
             return None
         # A copy: the cache joins what comes later into it, and the commit stays as it is.
         return Entry(id_, n, self.info.number, copy.copy(record), what, task[3] in ENDED_NUMBERS)
 
-    def _take(self, n: int, id_: str, key: BoundKey, record: Plain | Task) -> tuple[tuple[Any, ...], Added]:
+    def _take(
+        self, n: int, id_: str, key: BoundKey, record: Plain | Task, records: list[Row]
+    ) -> tuple[tuple[Any, ...], Added]:
         """Take a record into the transaction; its row of `task`, and what it adds to the rollups from now on."""
         if isinstance(record, list):
             task, rest, what, first, last = self._plain.make(n, key, id_, record)
         else:
             task, rest, what, first, last = rows_of(n, key, record, self._words)
         self._tasks.append(task)
-        self._records.append(rest)
+        records.append(rest)
         if first < self.info.first_at:
             self.info.first_at = first
         if last > self.info.last_at:
@@ -229,7 +239,7 @@ class Segment:
 
     def put(self, entry: Entry) -> None:
         """Take an entry's new record into the transaction."""
-        task, what = self._take(entry.n, entry.id, bound_key(entry.id), entry.record)
+        task, what = self._take(entry.n, entry.id, bound_key(entry.id), entry.record, self._records)
         self._rollups.change(entry.added, what)
         if entry.ended and self._blocks is None:
             self._late.append((entry.n,))
@@ -240,16 +250,17 @@ class Segment:
         """Names of the tasks in the transaction, until it is flushed."""
         return self._rollups.names
 
-    def _write_rows(self) -> None:
-        """Write the rows taken so far."""
+    def _write_rows(self, *, last: bool = False) -> None:
+        """Write the rows taken so far, those that are bundled only where a bundle is full, or `last`."""
         if self._usual_tasks:
-            self.info.first_at = min(self.info.first_at, *(task[5] for task in self._usual_tasks))
+            self.info.first_at = min(self.info.first_at, *(task[5] or task[6] for task in self._usual_tasks))
             self.info.last_at = max(self.info.last_at, *(task[8] for task in self._usual_tasks))
+        bundles = self._bundled(last=last)
         with guard(self.file):
             for statement, rows in (
                 ("add_usual_task", self._usual_tasks),
-                ("add_usual_record", self._usual_records),
                 ("put_task", self._tasks),
+                ("put_bundle", bundles),
                 ("put_record", self._records),
                 ("put_late", self._late),
             ):
@@ -257,10 +268,24 @@ class Segment:
                     self._connection.executemany(_SQL[statement], rows)
                     rows.clear()
 
+    def _bundled(self, *, last: bool) -> list[Row]:
+        """The full bundles of what came whole; at the end also the rest, or its rows if they are too few."""
+        whole = self._whole
+        full = len(whole) // BUNDLED * BUNDLED
+        bundles: list[Row] = [pack_bundle(whole[start : start + BUNDLED]) for start in range(0, full, BUNDLED)]
+        del whole[:full]
+        if last and whole:
+            if len(whole) < FEWEST:
+                self._records += whole
+            else:
+                bundles.append(pack_bundle(whole))
+            whole.clear()
+        return bundles
+
     def flush(self, at: float) -> None:
         """Write what was put; `at` is the wall time."""
         info = self.info
-        self._write_rows()
+        self._write_rows(last=True)
         with guard(self.file):
             minutes = self._rollups.flush()
             if minutes:

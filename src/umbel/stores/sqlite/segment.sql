@@ -38,8 +38,20 @@ INSERT INTO task (n, id, name, state, worker, queue, sent_at, received_at, start
     retries, updated_at, rerun, root, parent, exception)
 VALUES (?1, ?2, ?3, 5, nullif(?4, 0), nullif(?5, 0), ?6, ?7, ?8, ?9, ?10, ?11, 0, NULL, 0, NULL, NULL, NULL);
 
--- name: add_usual_record
-INSERT INTO record (n, body, args, kwargs, result, traceback) VALUES (?, ?, ?, ?, ?, '');
+-- name: put_bundle
+INSERT INTO bundle (first, data) VALUES (?, ?);
+
+-- name: has_bundles
+SELECT count(*) FROM {schema}.sqlite_schema WHERE name = 'bundle';
+
+-- name: bundle_at
+-- The bundle that a record is in, if it is in any.
+SELECT first, data FROM {schema}.bundle WHERE first <= ? ORDER BY first DESC LIMIT 1;
+
+-- name: bundles
+-- Those that may have records with ?1 <= n < ?2.
+SELECT data FROM bundle
+WHERE first >= coalesce((SELECT max(first) FROM bundle WHERE first <= ?1), ?1) AND first < ?2 ORDER BY first;
 
 -- name: put_record
 INSERT OR REPLACE INTO record (n, body, args, kwargs, result, traceback) VALUES (?, ?, ?, ?, ?, ?);

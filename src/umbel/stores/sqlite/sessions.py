@@ -18,6 +18,7 @@ from umbel.stores.sqlfile import load
 from umbel.stores.sqlite.bitmaps import Bitmaps
 from umbel.stores.sqlite.blocks import SQL as SEALED
 from umbel.stores.sqlite.blocks import Blocks, Record
+from umbel.stores.sqlite.bundles import Bundles, has_bundles
 from umbel.stores.sqlite.catalog import MIGRATIONS
 from umbel.stores.sqlite.connect import APPLICATION_ID, connect_reader, explain
 from umbel.stores.sqlite.files import Files
@@ -76,7 +77,6 @@ class Sealed:
         self.blocks = Blocks(connection)
         self._connection = connection
         self._zones: list[list[tuple[int, float, float]]] | None = None
-        connection.create_function("kept", 2, self._kept)
 
     @property
     def zones(self) -> list[list[tuple[int, float, float]]]:
@@ -85,11 +85,6 @@ class Sealed:
             execute = self._connection.execute
             self._zones = [execute(SEALED["zones"], (field,)).fetchall() for field in range(4)]
         return self._zones
-
-    def _kept(self, n: int, field: int) -> str | None:
-        """A text as it was sealed, for SQL."""
-        found: str | None = self.blocks.field(n - self.first_n, field)
-        return found
 
 
 class OpenSegment:
@@ -102,11 +97,37 @@ class OpenSegment:
         self.sealed = Sealed(connection) if connection.execute(SEALED["is_sealed"]).fetchone()[0] else None
         #: Whether its writer notes the tasks that change after their end (older ones did not).
         self.notes_late = bool(connection.execute(SQL["notes_late"]).fetchone()[0])
+        self.bundles = Bundles(connection)
+        self._bundled = False
+        connection.create_function("kept", 2, self._kept)
+
+    @property
+    def bundled(self) -> bool:
+        """Whether there may be bundles; a writer makes a place for them when it opens an older file."""
+        if not self._bundled:
+            self._bundled = has_bundles(self.connection)
+        return self._bundled
+
+    @property
+    def keeps(self) -> bool:
+        """Whether not every record has a row: `kept` tells the texts of the others, for SQL."""
+        return self.sealed is not None or self.bundled
+
+    def _kept(self, n: int, field: int) -> str | None:
+        found: str | None
+        if self.sealed is not None:
+            found = self.sealed.blocks.field(n - self.sealed.first_n, field)
+        else:
+            found = self.bundles.field(n, field)
+        return found
 
     def record(self, n: int, record: Record | None) -> Record:
-        """A record that was written since its segment was sealed, or else the one that was sealed."""
-        if self.sealed is not None and (record is None or record[0] is None):
-            record = self.sealed.blocks.record(n - self.sealed.first_n)
+        """A record that has a row, or else the one that was sealed or bundled."""
+        if record is None or record[0] is None:
+            if self.sealed is not None:
+                record = self.sealed.blocks.record(n - self.sealed.first_n)
+            elif self.bundled:
+                record = self.bundles.record(n)
         return record or ()
 
 

@@ -97,7 +97,12 @@ class Texts:
         """Ask for the texts of a piece; None where the segment has been sealed meanwhile."""
         if segment.sealed is not None:
             return None
-        count, unfinished, *texts = segment.connection.execute(_SQL["pack"], (low, high, _ENDED)).fetchone()
+        execute = segment.connection.execute
+        count, unfinished, *texts = execute(_SQL["pack"], (low, high, _ENDED)).fetchone()
+        # What has changed since that statement is in these then, which may only say too much.
+        texts += execute(_SQL["texts"], (low, high)).fetchone()
+        if segment.bundled:
+            texts.append("\n".join(segment.bundles.texts(low, high)).encode())
         packed = Packed(self._origin, b"\n".join(filter(None, texts)).lower(), tuple(json.loads(unfinished)))
         if count == ROWS and len(packed.unfinished) <= UNFINISHED:
             self._packs.keep(low, packed)

@@ -328,7 +328,9 @@ def _count_usual(segment: Segment, commit: Commit, known: Iterable[Known]) -> No
         if alike is not None and isinstance(record, list):
             left_out.setdefault(alike, []).append(record)
     for alike in commit.tasks.alike:
-        segment.count(alike, left_out.get(alike, ()))
+        fresh = alike.without(left_out.get(alike, ()))
+        if fresh.runs:
+            segment.count(fresh)
 
 
 def _records(commit: Commit) -> Mapping[str, Plain | Task]:
