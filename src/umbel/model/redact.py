@@ -8,9 +8,7 @@ cut off. Nothing here takes longer than in proportion to the text.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -54,23 +52,16 @@ class Redactor:
             seen[index] = self._event(events[index])
         return seen
 
-    def _mentioning(self, events: list[AnyEvent]) -> set[int]:
+    def _mentioning(self, events: list[AnyEvent]) -> list[int]:
         """Which events have any of the words in a text: one look at all of them is cheap, one at each is not."""
-        texts = [text for event in events for text in _texts(event)]
+        # Many texts come more than once: a task's arguments when it is sent and when it is received, to begin with.
+        texts = _different(events)
         whole = "\0".join(texts).lower()
         words = [word for word in self._words if word in whole]
         if not words:
-            return set()
-        owners = [index for index, event in enumerate(events) for _ in _texts(event)]
-        # Letter case may change a text's length: where each ends is told by what is searched, its separator counted in.
-        ends = list(accumulate(len(text.lower()) + 1 for text in texts))
-        found = set()
-        for word in words:
-            at = whole.find(word)
-            while at >= 0:
-                found.add(owners[bisect_right(ends, at)])
-                at = whole.find(word, at + 1)
-        return found
+            return []
+        found = {text for word in words for text in texts if word in text.lower()}
+        return [index for index, event in enumerate(events) if not found.isdisjoint(_texts(event))]
 
     def _event(self, event: AnyEvent) -> AnyEvent:
         changes = {}
@@ -100,16 +91,33 @@ class Redactor:
         return "".join(parts)
 
 
-def _texts(event: AnyEvent) -> Sequence[str]:
-    """The texts of an event; spelled out by kind, as this is looked at for every event."""
+def _texts(event: AnyEvent) -> Sequence[str | None]:
+    """The texts of an event, None for what it does not have; spelled out by kind, as many are looked at."""
     kind = type(event)
     if kind is TaskReceived or kind is TaskSent:
-        return (event.args or "", event.kwargs or "")  # type: ignore[union-attr]  # the kind says so
+        return (event.args, event.kwargs)  # type: ignore[union-attr]  # the kind says so
     if kind is TaskSucceeded:
-        return (event.result or "",)  # type: ignore[union-attr]  # the kind says so
+        return (event.result,)  # type: ignore[union-attr]  # the kind says so
     if kind is TaskFailed or kind is TaskRetried:
-        return (event.exception or "", event.traceback or "")  # type: ignore[union-attr]  # the kind says so
+        return (event.exception, event.traceback)  # type: ignore[union-attr]  # the kind says so
     return ()
+
+
+def _different(events: Iterable[AnyEvent]) -> list[str]:
+    """The texts of all events, each once; as `_texts` has them, without a call for each event."""
+    found: set[str | None] = set()
+    add = found.add
+    for event in events:
+        kind = type(event)
+        if kind is TaskReceived or kind is TaskSent:
+            add(event.args)  # type: ignore[union-attr]  # here and below: the kind says so
+            add(event.kwargs)  # type: ignore[union-attr]
+        elif kind is TaskSucceeded:
+            add(event.result)  # type: ignore[union-attr]
+        elif kind is TaskFailed or kind is TaskRetried:
+            add(event.exception)  # type: ignore[union-attr]
+            add(event.traceback)  # type: ignore[union-attr]
+    return [text for text in found if text]
 
 
 def _end_of_value(text: str, start: int) -> int:
