@@ -25,7 +25,7 @@ from umbel.model.loss import LossWatch
 from umbel.model.merge import Task
 from umbel.model.meter import Metering
 from umbel.model.redact import Redactor
-from umbel.model.worker import Worker, WorkerKey, fold_workers
+from umbel.model.worker import Worker, fold_workers, saw_tasks
 from umbel.retention import Retention
 from umbel.sources.base import Batch, Limits, Source
 from umbel.stores.base import Commit, Position, StoreWriter
@@ -44,8 +44,8 @@ UPKEEP: Final = 2.0
 BUSY_WAIT: Final = 0.1
 #: Seconds between tries to open a store that is away or taken.
 OPEN_WAIT: Final = 1.0
-#: Messages decoded and sorted at once.
-PIECE: Final = 250
+#: Bytes of messages decoded and sorted at once.
+PIECE: Final = 1024 * 1024
 #: Rows of the quarantine that one batch may add; the rest is counted.
 QUARANTINE_PER_BATCH: Final = 200
 
@@ -93,7 +93,6 @@ class _Read:
     #: Wall time at which its first message was captured.
     captured_at: float
     tasks: Gatherer = field(default_factory=Gatherer)
-    workers: dict[WorkerKey, Worker] = field(default_factory=dict)
     missed: list[LedgerEntry] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     #: Events, refused ones included.
@@ -216,10 +215,12 @@ class Collector:
         if batch.shared or any(event_class in _MAY_START for _, event_class in batch.discarded):
             self._losses.forget()
         read = _Read(captured_at=batch.captured_at or self._clock.now())
-        for start in range(0, len(batch.envelopes), PIECE):
-            self._sort(self._decoder.envelopes(batch.envelopes[start : start + PIECE]), read)
-        for start in range(0, len(batch.bodies), PIECE):
-            self._sort(self._decoder.bodies(batch.bodies[start : start + PIECE]), read)
+        size = sum(map(len, batch.envelopes)) + sum(len(body) for body, _ in batch.bodies)
+        step = max(1, len(batch) * PIECE // max(1, size))
+        for start in range(0, len(batch.envelopes), step):
+            self._sort(self._decoder.envelopes(batch.envelopes[start : start + step]), read)
+        for start in range(0, len(batch.bodies), step):
+            self._sort(self._decoder.bodies(batch.bodies[start : start + step]), read)
         return read
 
     def _sort(self, decoded: Decoded, read: _Read) -> None:
@@ -229,7 +230,6 @@ class Collector:
         read.refused += decoded.refused
         read.tasks.take(events)
         read.missed += self._losses.see(events)
-        fold_workers(events, read.captured_at, read.workers)
 
     def _commit_of(self, batch: Batch, read: _Read) -> Commit:
         tasks = read.tasks.done(read.poison)
@@ -237,12 +237,14 @@ class Collector:
         for refused in read.refused:
             discarded[refused.reason, refused.event_class] += 1
         now = self._clock.now()
-        for key, worker in read.workers.items():
+        workers = fold_workers(read.tasks.others, read.captured_at)
+        saw_tasks(read.tasks.processes(tasks), read.captured_at, workers)
+        for key, worker in workers.items():
             worker.tally = self._losses.tally(key)
         return Commit(
             at=now,
             tasks=tasks,
-            workers=read.workers,
+            workers=workers,
             stored=read.received - len(read.refused),
             discarded=discarded,
             ledger=[*batch.ledger, *_entries(read.refused, now), *read.missed],

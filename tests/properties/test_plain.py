@@ -13,8 +13,9 @@ from msgspec import structs
 
 from tests.strategies import IDS, START, any_event, histories
 from umbel.model.event import AnyEvent, TaskFailed, TaskReceived, TaskSent, TaskStarted, TaskSucceeded
-from umbel.model.gather import events_of, gather, task_of, union
+from umbel.model.gather import Gatherer, events_of, gather, task_of, union
 from umbel.model.merge import fold
+from umbel.model.worker import fold_workers, saw_tasks
 from umbel.stores import sqlfile, sqlite
 from umbel.stores.sqlite.ids import bound_key
 from umbel.stores.sqlite.plain import PlainRows, rows_of, usual_rows
@@ -170,6 +171,16 @@ def test_gathering_gives_the_records_of_folding(history: list[AnyEvent]) -> None
     assert dict(gathered) == fold(history)
     assert list(gathered) == list(fold(history))
     assert len(gathered) == len(fold(history))
+
+
+@given(histories())
+def test_gathering_tells_of_every_worker_that_an_event_came_from(history: list[AnyEvent]) -> None:
+    gatherer = Gatherer()
+    gatherer.take(history)
+    gathered = gatherer.done()
+    workers = fold_workers(gatherer.others, START)
+    saw_tasks(gatherer.processes(gathered), START, workers)
+    assert workers == fold_workers(history, START)
 
 
 @given(st.lists(any_event(st.just(IDS[0])), max_size=4), st.lists(any_event(st.just(IDS[0])), max_size=4))

@@ -14,6 +14,7 @@ from typing import Any, Final
 from umbel.model.event import AnyEvent, TaskFailed, TaskReceived, TaskSent, TaskStarted, TaskSucceeded
 from umbel.model.merge import Task, fold
 from umbel.model.usual import Alike, usual_tasks
+from umbel.model.worker import WorkerKey
 
 #: The events of a plain task: [sent, received, started, succeeded or failed], None where there was none.
 Plain = list[Any]
@@ -54,16 +55,19 @@ class Gatherer:
 
     def __init__(self) -> None:
         self._parts: dict[str, Any] = {}
+        #: The events of other kinds than plain tasks have, those about no task among them.
+        self.others: list[AnyEvent] = []
         #: The events of tasks that are not plain; None holds the place of each in `_parts`.
         self._others: dict[str, list[AnyEvent]] = {}
 
     def take(self, events: Iterable[AnyEvent]) -> None:
-        """Take the next events; those about no task are passed over."""
+        """Take the next events."""
         parts, place_of = self._parts, _place
-        find = parts.get
+        find, odd = parts.get, self.others.append
         for event in events:
             place = place_of(type(event))
             if place is None:
+                odd(event)
                 other: str | None = getattr(event, "uuid", None)
                 if other is not None:
                     self._mixed(other).append(event)
@@ -88,6 +92,17 @@ class Gatherer:
             mixed = self._others[id_] = events_of(self._parts.get(id_) or ())
             self._parts[id_] = None
         return mixed
+
+    def processes(self, gathered: Gathered) -> set[WorkerKey]:
+        """The worker processes that `others` does not tell of; `gathered` is what `done` gave."""
+        found = {(alike.worker, alike.pid or 0) for alike in gathered.alike}
+        rest = [plain for id_, plain in self._parts.items() if id_ not in gathered.usual and type(plain) is list]
+        for events in (*rest, *self._others.values()):
+            for event in events:
+                # Publishers, which send what has place 0, are no workers.
+                if event is not None and _place(type(event)):
+                    found.add((event.hostname, event.pid or 0))
+        return found
 
     def done(self, refuse: Callable[[AnyEvent, Exception], None] | None = None) -> Gathered:
         """All that was taken; nothing is to be taken after it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -121,24 +121,31 @@ _OF_TASKS: Final = frozenset(
 _OF_WORKERS: Final = frozenset({WorkerOnline, WorkerHeartbeat, WorkerOffline})
 
 
-def fold_workers(
-    events: Sequence[AnyEvent], captured_at: float, into: dict[WorkerKey, Worker] | None = None
-) -> dict[WorkerKey, Worker]:
-    """One record for each worker process among `events` (added to `into`); publishers and custom events make none."""
-    workers: dict[WorkerKey, Worker] = {} if into is None else into
-
-    def worker_of(hostname: str, pid: int | None) -> Worker:
-        key = (hostname, pid or 0)
-        worker = workers.get(key)
-        if worker is None:
-            worker = workers[key] = Worker(*key, first_seen_at=captured_at, seen_at=captured_at)
-        return worker
-
-    for event in [event for event in events if type(event) in _OF_WORKERS]:
-        _apply(worker_of(event.hostname, event.pid), event)  # type: ignore[arg-type]
-    for hostname, pid in {(event.hostname, event.pid) for event in events if type(event) in _OF_TASKS}:
-        worker_of(hostname, pid).task_seen_at = captured_at
+def fold_workers(events: Iterable[AnyEvent], captured_at: float) -> dict[WorkerKey, Worker]:
+    """One record for each worker process among `events`; publishers and custom events make none."""
+    workers: dict[WorkerKey, Worker] = {}
+    processes = set()
+    for event in events:
+        kind = type(event)
+        if kind in _OF_WORKERS:
+            _apply(_worker(workers, (event.hostname, event.pid or 0), captured_at), event)  # type: ignore[arg-type]
+        elif kind in _OF_TASKS:
+            processes.add((event.hostname, event.pid or 0))
+    saw_tasks(processes, captured_at, workers)
     return workers
+
+
+def saw_tasks(processes: Iterable[WorkerKey], captured_at: float, workers: dict[WorkerKey, Worker]) -> None:
+    """Note in `workers` that events of tasks came from these processes."""
+    for key in processes:
+        _worker(workers, key, captured_at).task_seen_at = captured_at
+
+
+def _worker(workers: dict[WorkerKey, Worker], key: WorkerKey, captured_at: float) -> Worker:
+    worker = workers.get(key)
+    if worker is None:
+        worker = workers[key] = Worker(*key, first_seen_at=captured_at, seen_at=captured_at)
+    return worker
 
 
 def _apply(worker: Worker, event: WorkerEvent) -> None:
