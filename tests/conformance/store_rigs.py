@@ -56,8 +56,8 @@ class StoreRig(ABC):
 
     #: What it says of being locked.
     locked_words = "locked"
-    #: Drops some tasks of a part by rules, and not only whole parts.
-    rules = True
+    #: Rounds of upkeep that drop nothing after which there is nothing more to drop.
+    idle_rounds = 60
     #: How many of the generated examples it is tried on.
     share = 1.0
     #: Fixtures of tests/services.py, and what is to be done with them for rigs to work, in child processes too.
@@ -284,8 +284,8 @@ class ClickHouseRig(StoreRig):
     share = 0.2
     # It knows no locks; what it does instead is this.
     locked_words = "too many parts"
-    # A part is a partition, dropped when the longest rule is over; docs/clickhouse.md says so.
-    rules = False
+    # Its rounds are the dearest; before rules are followed, each span of a test may take one to be rolled up.
+    idle_rounds = 30
     #: Child processes find the server by this variable.
     VARIABLE = "TEST_CLICKHOUSE_PORT"
 

@@ -21,7 +21,7 @@ from umbel.model.query import Compare, Field, Op, Page
 from umbel.model.worker import fold_workers
 from umbel.retention import Retention
 from umbel.stores.base import Commit
-from umbel.stores.clickhouse import ClickHouseReader, ClickHouseWriter, schema, upkeep
+from umbel.stores.clickhouse import ClickHouseReader, ClickHouseWriter, schema, upkeep, weed
 from umbel.stores.clickhouse.anchors import Anchors
 from umbel.stores.clickhouse.connection import Connection
 from umbel.stores.clickhouse.target import Layout, Target, target_of
@@ -109,11 +109,23 @@ def test_the_tables_of_a_cluster_are_what_the_engine_understands(rig: ClickHouse
     assert all("ON CLUSTER 'main'" in sql for sql in found)
     assert sum("ENGINE = Replicated" in sql for sql in found) == len(schema.SHARDING)
     texts = {"kind": "", "key": ""}
-    numbers = dict.fromkeys(("rows", "bytes", "at", "low", "high", "oldest", "before"), 1)
-    for name, text in upkeep.SQL.items():
-        sql = schema.fill(text, target, table="task", number=1, span=1)
-        connection.query(f"EXPLAIN AST {sql}", {**texts, **numbers})
-        assert name in ("tasks_of_part", "left_behind", "last_kept", "sizes") or "worker" in name or "_local" in sql
+    numbers = dict.fromkeys(("rows", "bytes", "at", "low", "high", "oldest", "before", "most"), 1)
+    words: dict[str, str | int] = {
+        "table": "task",
+        "number": 1,
+        "span": 1,
+        "low": 1,
+        "high": 2,
+        "cutoff": "1",
+        "told": "SELECT 1 AS n0",
+    }
+    for name, text in {**upkeep.SQL, **weed.SQL}.items():
+        sql = schema.fill(text, target, **words)
+        connection.query(f"EXPLAIN AST {sql}", {**texts, **numbers, "old": []})
+        changes = sql.startswith(("ALTER", "DELETE", "TRUNCATE"))
+        assert changes == ("_local" in sql), name
+        # Replicas run a deletion each for itself, so what is to go is named, or written down.
+        assert not sql.startswith("DELETE") or sql.count("SELECT") == sql.count("SELECT id FROM doomed_local"), name
     connection.close()
 
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import pytest
 
-from tests.conformance.store_oracle import check
+from tests.conformance.store_oracle import Oracle, check
 from tests.conformance.store_process import history
-from tests.conformance.test_stores import SPAN, commit, task_events
+from tests.conformance.test_stores import SPAN, commit, ended, task_events
 from tests.stores.clickhouse_process import batches, target
 from tests.strategies import START
 from tests.support.clickhouse import ClickHouseServer, unique
 from umbel.clock import ManualClock
 from umbel.errors import StoreBusy
 from umbel.model.event import TaskSucceeded
-from umbel.retention import Retention
+from umbel.model.query import EVERYTHING, Page
+from umbel.retention import Retention, parse_retention
 from umbel.stores.base import Position
 from umbel.stores.clickhouse import ClickHouseReader, ClickHouseWriter
 from umbel.stores.clickhouse.connection import Connection
@@ -148,7 +150,7 @@ def test_a_task_that_two_writers_see_at_once_is_one_task_and_its_rollups_follow(
     first.write(commit(begun, START))
     check(reader, [*begun, end, *later], SPAN)
     for _ in range(3):
-        first.maintain(Retention(), START + 51)
+        second.maintain(Retention(), START + 51)
     check(reader, [*begun, end, *later], SPAN)
     # The second goes on where it thinks that the task is.
     again = TaskSucceeded(hostname="w1@a", pid=1, timestamp=START + 70, uuid="t", result="2")
@@ -156,7 +158,7 @@ def test_a_task_that_two_writers_see_at_once_is_one_task_and_its_rollups_follow(
     check(reader, [*begun, end, *later, again], SPAN)
     # Where it began was long not written to, but it was seen since: both stay.
     for _ in range(3):
-        first.maintain(Retention(age=40), START + 60)
+        second.maintain(Retention(age=40), START + 61)
     check(reader, [*begun, end, *later, again], SPAN)
     second.close()
 
@@ -172,3 +174,68 @@ def test_a_store_is_begun_once_by_many_at_once(clickhouse_server: ClickHouseServ
     assert reader.state().books.stored == 8
     begun = Connection(at).query("SELECT DISTINCT version FROM migration ORDER BY version")
     assert begun == [(migration.version,) for migration in MIGRATIONS]
+
+
+def test_rules_drop_what_two_writers_saw_after_a_crash_and_late_events_leave_the_rollups(
+    clickhouse_server: ClickHouseServer,
+) -> None:
+    first, second, reader = two(clickhouse_server)
+    good, bad = ended("good", START), ended("bad", START + 1, failed=True)
+    first.write(commit([*good[:2], *bad], START))
+    # In another part of time, by a writer that does not know of the first.
+    second.write(commit(good[2:], START + 5))
+    newest = task_events("newest", START + 900)
+    second.write(commit(newest, START + 900))
+    before = [*good, *bad, *newest]
+    rules = parse_retention("state:SUCCESS 100s, 9000s")
+    connection = first._connection
+    command = connection.command
+
+    def die(sql: str, parameters: Mapping[str, Any] | None = None, *, in_database: bool = True) -> None:
+        if sql.startswith("DELETE FROM task"):
+            raise StoreBusy("it is away")
+        command(sql, parameters, in_database=in_database)
+
+    connection.command = die  # type: ignore[method-assign]
+    first.maintain(rules, START + 900)
+    with pytest.raises(StoreBusy):
+        first.maintain(rules, START + 900)
+    check(reader, before, SPAN)
+    connection.command = command  # type: ignore[method-assign]
+    for _ in range(4):
+        first.maintain(rules, START + 920)
+    assert reader.task("good") is None
+    assert {summary.id for summary in reader.tasks(EVERYTHING, Page(10)).items} == {"bad", "newest"}
+    for table in ("task", "place", "stray"):
+        assert connection.query(f"SELECT count() FROM {table} WHERE id = 'good'") == [(0,)], table
+    assert reader.state().tasks == 2
+    late = TaskSucceeded(hostname="w1@a", pid=1, timestamp=START + 2, uuid="bad", result="1")
+    first.write(commit([late], START + 921))
+    assert list(reader.rollup(*SPAN, 60)) == Oracle(before).rollup(*SPAN, 60)
+    first.close()
+    second.close()
+    reader.close()
+
+
+def test_one_writer_does_the_chores_until_it_ends_or_is_silent_for_long(clickhouse_server: ClickHouseServer) -> None:
+    first, second, reader = two(clickhouse_server)
+    connection = reader._connection
+
+    def rolls(writer: ClickHouseWriter, at: float) -> bool:
+        """Whether upkeep by this writer rolls up a span that is over."""
+        for n in (0, 900):
+            first.write(commit(task_events(f"t{at}-{n}", START + at + n), START + at + n))
+        before = connection.query("SELECT count() FROM entry WHERE kind = 'rolled'")
+        writer.maintain(Retention(), START + at)
+        return connection.query("SELECT count() FROM entry WHERE kind = 'rolled'") != before
+
+    assert rolls(first, 0)
+    assert not rolls(second, 5)
+    assert rolls(first, 20)
+    assert not rolls(second, 45), "it was renewed"
+    assert rolls(second, 56), "it ran out"
+    assert not rolls(first, 57)
+    second.close()
+    assert rolls(first, 68), "it was given back"
+    first.close()
+    reader.close()

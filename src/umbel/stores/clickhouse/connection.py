@@ -165,7 +165,12 @@ def _settings(target: Target) -> dict[str, Any]:
     settings: dict[str, Any] = {"async_insert": 0, "compile_expressions": 0, "compile_aggregate_expressions": 0}
     if target.cluster:
         # Rows of a task lie on one shard, so a subquery may stay there; an insert returns when the shards have it.
-        settings |= {"distributed_product_mode": "local", "distributed_foreground_insert": 1}
+        # Replicas delete each for itself what a subquery names; that is fixed beforehand (weed.py), so they agree.
+        settings |= {
+            "distributed_product_mode": "local",
+            "distributed_foreground_insert": 1,
+            "allow_nondeterministic_mutations": 1,
+        }
     return settings
 
 

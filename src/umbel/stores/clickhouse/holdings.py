@@ -14,6 +14,7 @@ from umbel.retention import Retention
 from umbel.stores.clickhouse.connection import Connection
 from umbel.stores.clickhouse.facts import facts_in
 from umbel.stores.clickhouse.rows import STATES
+from umbel.stores.clickhouse.scan import Range
 from umbel.stores.clickhouse.size import bytes_of
 from umbel.stores.clickhouse.spans import Span, source_of, spans_of, tasks_in, within
 from umbel.stores.sqlfile import load
@@ -29,7 +30,7 @@ def spans_by_part(connection: Connection, spans: Sequence[Span]) -> dict[int, li
     layout = connection.target.layout
     found: dict[int, list[Span]] = {}
     for span in spans:
-        found.setdefault(span.number * layout.span // layout.part, []).append(span)
+        found.setdefault(layout.part_of(span.number), []).append(span)
     return found
 
 
@@ -62,6 +63,14 @@ def _bytes(connection: Connection) -> dict[int, int]:
     return {int(partition): size for partition, size in connection.query(_SQL[name], parameters)}
 
 
+def told_by(ranges: Sequence[Range]) -> str:
+    """SQL for the tasks first seen in the ranges, with what rules ask of them: id, n0, name, rank, updated_at."""
+    template = _SQL["told"]
+    return Template(template).substitute(
+        facts=facts_in(template), source=source_of(ranges), chosen=within("n0", ranges)
+    )
+
+
 def preview(connection: Connection, retention: Retention, now: float, clock: Clock, budget: float) -> RetentionEffect:
     """What the retention would drop, by the times that the tasks' own events tell."""
 
@@ -77,10 +86,7 @@ def _expired(connection: Connection, part: int, retention: Retention, now: float
     ranges = [(part * length, (part + 1) * length)]
     moments = cutoffs(retention, now)
     older = ", ".join(f"countIf(updated_at < {moment!r})" for moment in moments)
-    template = _SQL["ages"]
-    sql = Template(template).substitute(
-        older=older, facts=facts_in(template), source=source_of(ranges), chosen=within("n0", ranges)
-    )
+    sql = Template(_SQL["ages"]).substitute(older=older, told=told_by(ranges))
     for name, rank, _, *counts in connection.query(sql):
         rule, age = rule_of(retention, name, STATES[rank])
         if age is not None:

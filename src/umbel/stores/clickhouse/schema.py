@@ -25,6 +25,7 @@ SHARDING: Final = {
     "task": "cityHash64(id)",
     "place": "cityHash64(id)",
     "stray": "cityHash64(id)",
+    "doomed": "cityHash64(id)",
     "worker": "cityHash64(hostname)",
     "entry": "0",
     "rollup": "span",

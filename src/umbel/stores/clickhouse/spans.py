@@ -1,7 +1,8 @@
 """Spans of n, the units of rollups: which are written to, and which stand in `rollup` as they are.
 
 A writer touches a span after its rows are in; a span is clean while the touches counted are those that its rows in
-`rollup` were computed after. Whatever is not clean is computed from the tasks when it is asked for.
+`rollup` were computed after, and once it is weeded (weed.py). Whatever is not clean is computed from the tasks when it
+is asked for.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ class Span:
     mark: int
     version: int
     tasks: int
+    #: Whether a rule of retention took some of its tasks: its rows count them, and stand for good.
+    weeded: bool
 
     @property
     def clean(self) -> bool:
-        return self.version > 0 and self.mark == self.touches
+        return self.version > 0 and (self.weeded or self.mark == self.touches)
 
 
 def spans_of(connection: Connection, since: float = 0.0, until: float = math.inf) -> list[Span]:

@@ -2,17 +2,19 @@
 
 -- Each span with the touches of its own and of those that hold rows of its tasks.
 -- name: spans
-SELECT span, sumIf(version, touch), maxIf(at, touch), minIf(first_at, touch) AS first,
-    maxIf(last_at, touch) AS last, maxIf(other, NOT touch), maxIf(version, NOT touch), maxIf(tasks, NOT touch)
+SELECT span, sumIf(version, touch), maxIf(at, touch), minIf(first_at, touch) AS first, maxIf(last_at, touch) AS last,
+    maxIf(other, kind = 'rolled'), maxIf(version, kind = 'rolled'),
+    if(countIf(kind = 'weeded') > 0, maxIf(tasks, kind = 'weeded'), maxIf(tasks, kind = 'rolled')),
+    toBool(countIf(kind = 'weeded') > 0)
 FROM (
-    SELECT kind = 'touch' AS touch, version, at, first_at, last_at, entry.other AS other,
+    SELECT kind, kind = 'touch' AS touch, version, at, first_at, last_at, entry.other AS other,
         toUInt64OrZero(data) AS tasks,
         arrayJoin(if(touch, arrayPushFront(link.spans, entry.number), [entry.number])) AS span
     FROM entry FINAL
     LEFT JOIN (
         SELECT other, groupUniqArray(number) AS spans FROM entry WHERE kind = 'link' GROUP BY other
     ) AS link ON link.other = entry.number
-    WHERE kind IN ('touch', 'rolled')
+    WHERE kind IN ('touch', 'rolled', 'weeded')
 )
 GROUP BY span HAVING first < {end:Float64} AND last >= {first:Float64}
 ORDER BY span;

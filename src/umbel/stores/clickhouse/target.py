@@ -27,6 +27,10 @@ class Layout:
     #: One unit of rollups, of which `part` is a multiple: five minutes.
     span: int = 300_000_000
 
+    def part_of(self, span: int) -> int:
+        """The part that a span lies in."""
+        return span * self.span // self.part
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -1,13 +1,14 @@
-"""What a store does on the side, a little at a time: retention, rollups, bounds. Any number of collectors may do it.
+"""What a store does on the side, a little at a time: retention, rollups, bounds; by the collector that has the lease.
 
-Rolling a span up twice is harmless: the latest version counts, and only while nothing was written since.
+Doing it twice is harmless: of a span that is rolled up the latest version counts, while nothing was written since.
+What is deleted is named key by key, as replicas of a table want it.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +18,12 @@ from umbel.stores.base import Maintenance
 from umbel.stores.clickhouse import books, schema, workers
 from umbel.stores.clickhouse.connection import Connection
 from umbel.stores.clickhouse.holdings import PARTED, spans_by_part
+from umbel.stores.clickhouse.lease import Lease
 from umbel.stores.clickhouse.scan import Range
 from umbel.stores.clickhouse.size import bytes_of
 from umbel.stores.clickhouse.spans import SQL as SPANS
 from umbel.stores.clickhouse.spans import Span, cells_of, spans_of, tasks_in
+from umbel.stores.clickhouse.weed import Weeding
 from umbel.stores.sqlfile import load
 
 #: Rows and bytes (0: any) kept of each kind of entry; the oldest go first.
@@ -31,6 +34,10 @@ PRUNE_SECONDS: Final = 60.0
 ROUND: Final = 0.05
 #: Spans rolled up at once, at most.
 SPANS_AT_ONCE: Final = 288
+#: Keys named in one deletion: they must fit into one parameter.
+KEYS: Final = 1_000
+#: Share of the shortest age after which a collector no longer adds to where it saw a task: it may have been dropped.
+KNOWN: Final = 0.5
 #: Seconds after which nobody reads rows of a version that was replaced.
 OLD_VERSION: Final = 600.0
 
@@ -46,6 +53,8 @@ class Upkeep:
         self._connection = connection
         self._clock = clock
         self._layout = connection.target.layout
+        self.lease = Lease(connection)
+        self._weeding = Weeding(connection)
         self._at_once = 4
         self._pruned_at = 0.0
         self._replaced = False
@@ -53,18 +62,24 @@ class Upkeep:
 
     def step(self, retention: Retention, now: float) -> Maintenance:
         """One bounded piece of work."""
-        if abs(now - self._pruned_at) >= PRUNE_SECONDS:
+        prune = abs(now - self._pruned_at) >= PRUNE_SECONDS
+        if prune:
             self._pruned_at = now
+            if retention.shortest is not None:
+                self._dropped.append((0, max(0, int((now - retention.shortest * KNOWN) * 1e6))))
+        if not self.lease.held(now):
+            return Maintenance()
+        if prune:
             self._prune(retention, now)
         spans = spans_of(self._connection)
         part = self._expired(spans, retention, now)
         if part is not None:
             return self._drop(part, spans)
         self._roll(spans, now)
-        return Maintenance()
+        return Maintenance(self._weeding.step(spans, retention, now))
 
     def take_dropped(self) -> Sequence[Range]:
-        """The ranges of n dropped since this was asked."""
+        """The ranges of n that were dropped since this was asked, or may be soon."""
         dropped, self._dropped = self._dropped, []
         return dropped
 
@@ -159,16 +174,21 @@ class Upkeep:
                 for at, key in self._connection.query(SQL["last_kept"], bounds):
                     self._connection.command(self._sql("trim"), {"kind": kind, "at": at, "key": key})
         if self._replaced:
-            self._replaced = False
             before = int((now - OLD_VERSION) * 1e6) * 1_000
-            self._connection.command(self._sql("drop_old_rollups"), {"before": max(before, 0)})
+            self._replaced = self._delete("rollups", {"before": max(before, 0)}) == KEYS
 
     def _prune_workers(self, retention: Retention, now: float) -> None:
         oldest = now - retention.longest if retention.longest is not None else 0.0
         for (seen_at,) in self._connection.query(SQL["surplus_workers"], {"rows": workers.ROWS}):
             oldest = max(oldest, seen_at)
-        if self._connection.query(SQL["old_workers"], {"oldest": oldest})[0][0]:
-            self._connection.command(self._sql("drop_old_workers"), {"oldest": oldest})
+        self._delete("workers", {"oldest": oldest})
+
+    def _delete(self, what: str, bounds: Mapping[str, float]) -> int:
+        """Delete some that are too old; how many."""
+        old = self._connection.query(SQL[f"old_{what}"], {**bounds, "most": KEYS})
+        if old:
+            self._connection.command(self._sql(f"drop_old_{what}"), {"old": list(old)})
+        return len(old)
 
     def _sql(self, name: str) -> str:
         return schema.fill(SQL[name], self._connection.target)

@@ -1,5 +1,8 @@
 -- What upkeep does.
 
+-- name: lease
+SELECT version, at, data FROM entry FINAL WHERE kind = 'lease';
+
 -- name: drop_part
 ALTER TABLE $table$local $on_cluster DROP PARTITION $number;
 
@@ -13,19 +16,22 @@ WHERE n >= {low:UInt64} AND n < {high:UInt64} AND (other < {low:UInt64} OR other
 
 -- name: drop_spans
 DELETE FROM entry$local $on_cluster
-WHERE kind IN ('touch', 'rolled', 'link') AND number >= {low:UInt64} AND number < {high:UInt64};
+WHERE kind IN ('touch', 'rolled', 'link', 'weeded') AND number >= {low:UInt64} AND number < {high:UInt64};
+
+-- name: old_rollups
+SELECT DISTINCT span, version FROM rollup
+WHERE version < {before:UInt64} AND (span, version) NOT IN (
+    SELECT number, version FROM entry FINAL WHERE kind = 'rolled')
+LIMIT {most:UInt64};
 
 -- name: drop_old_rollups
-DELETE FROM rollup$local $on_cluster
-WHERE version < {before:UInt64} AND (span, version) NOT IN (
-    SELECT number, version FROM entry FINAL WHERE kind = 'rolled');
+DELETE FROM rollup$local $on_cluster WHERE (span, version) IN {old:Array(Tuple(UInt64, UInt64))};
 
 -- name: old_workers
-SELECT count() FROM (SELECT hostname FROM worker GROUP BY hostname, pid HAVING max(seen_at) < {oldest:Float64});
+SELECT hostname, pid FROM worker GROUP BY hostname, pid HAVING max(seen_at) < {oldest:Float64} LIMIT {most:UInt64};
 
 -- name: drop_old_workers
-DELETE FROM worker$local $on_cluster WHERE (hostname, pid) IN (
-    SELECT hostname, pid FROM worker GROUP BY hostname, pid HAVING max(seen_at) < {oldest:Float64});
+DELETE FROM worker$local $on_cluster WHERE (hostname, pid) IN {old:Array(Tuple(String, UInt64))};
 
 -- When the worker beyond the bound was seen.
 -- name: surplus_workers

@@ -8,13 +8,14 @@ new tasks, and says so to the readers.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from umbel.clock import Clock, SystemClock
-from umbel.errors import StoreBusy
+from umbel.errors import StoreBusy, StoreError
 from umbel.model.merge import RUN_REGISTERS, Task
 from umbel.model.worker import Worker
 from umbel.retention import Retention
@@ -80,6 +81,9 @@ class ClickHouseWriter:
         return done
 
     def close(self) -> None:
+        # It runs out by itself where the server is away.
+        with contextlib.suppress(StoreError):
+            self._upkeep.lease.release()
         self._connection.close()
 
     def _asked(self, do: Callable[[], T]) -> T:
