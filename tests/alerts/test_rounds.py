@@ -14,7 +14,8 @@ from tests.services import wait_until
 from tests.web.stage import Stage
 from umbel.alerts.book import ROWS, AlertBook, Row, Shelf
 from umbel.alerts.config import Config, Destination, configure
-from umbel.alerts.notice import Notice
+from umbel.alerts.machine import Finding, Reading, State, step
+from umbel.alerts.notice import News, Notice, compose
 from umbel.alerts.records import Past, Round, Silence, Total, record, row
 from umbel.errors import StoreBusy
 from umbel.model.event import AnyEvent, TaskFailed, TaskReceived, TaskStarted
@@ -324,6 +325,41 @@ def test_failures_of_the_first_look_are_known_and_a_new_kind_is_told_once(stage:
     two.deliver()
     assert len(web.taken) == 1
     two.stop()
+
+
+def test_where_the_history_has_only_begun_an_hour_is_learnt_from(stage: Stage, web: Hook) -> None:
+    stage.well()
+    one = Evaluator(stage, config_of(web, {"name": "new", "on": "exception"}))
+    one.look()
+    stage.clock.advance(3_000)
+    failed(stage, "a", why="KeyError('user 1')")
+    one.look()
+    stage.clock.advance(700)
+    failed(stage, "b", why="KeyError('user 2')")
+    failed(stage, "c", why="TimeoutError('x')")
+    one.look()
+    one.deliver()
+    (told,) = web.taken
+    assert "TimeoutError" in told["message"]
+    assert "KeyError" not in told["message"]
+    one.stop()
+
+
+def test_a_storm_of_long_names_fits_into_the_book_and_into_a_notice(stage: Stage, web: Hook) -> None:
+    stage.well()
+    stage.commit()
+    storm = {"💥" * 5_000 + str(n): Finding("💥" * 5_000, n, "/tasks", "💥" * 2_000) for n in range(500)}
+    rule = config_of(web, FAILING).rules[0]
+    made = step(rule, State(), Reading(storm), stage.clock.now())
+    notice = compose("default", [News(rule, made.firing, made.over)] * 50, "https://umbel.example")
+    one = Evaluator(stage, config_of(web, FAILING))
+    now = stage.clock.now()
+    one.book.write([row(Shelf.STATE, rule.name, now, made.state), row(Shelf.OUTBOX, "n", now, notice)])
+    assert len(notice.body) < 13_000
+    one.look()
+    one.deliver()
+    assert len(web.taken) == 1
+    one.stop()
 
 
 def test_a_rule_that_is_gone_from_the_file_is_forgotten(stage: Stage, web: Hook) -> None:

@@ -29,6 +29,13 @@ SHAPES = {
     "split on Redis": ["topology=split", "broker.url=redis://redis/0", "store.url=clickhouse://c/umbel"],
     "split on RabbitMQ": ["topology=split", "broker.url=amqp://rabbit//", POSTGRES, "collector.replicas=3"],
     "another Secret": ["existingSecret=mine"],
+    "split with alerts": [
+        "topology=split",
+        "broker.url=redis://redis/0",
+        "store.url=clickhouse://c/umbel",
+        "alerts.enabled=true",
+        "alerts.rules=every = '30s'",
+    ],
 }
 REFUSED = {
     "set broker.url, or existingSecret": [],
@@ -90,6 +97,7 @@ def test_what_cannot_work_is_refused_with_the_remedy(words: str) -> None:
         ("single", ["up"]),
         ("split on Redis", ["collect", "receive", "web"]),
         ("split on RabbitMQ", ["collect", "web"]),
+        ("split with alerts", ["alert", "collect", "receive", "web"]),
     ],
 )
 def test_each_part_runs_where_it_should(shape: str, parts: list[str]) -> None:

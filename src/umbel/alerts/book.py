@@ -15,7 +15,7 @@ from umbel.errors import StoreError
 
 #: Characters of a key, and bytes of a row's data.
 KEY: Final = 200
-BYTES: Final = 256 * 1024
+BYTES: Final = 2 << 20
 
 
 class Shelf(StrEnum):

@@ -18,7 +18,11 @@ from umbel.alerts.rules import Rule
 
 #: Things that one rule follows at once (the worst), and those that it remembers until their end is told.
 FOLLOWED: Final = 100
-KEPT: Final = 300
+KEPT: Final = 200
+#: Characters kept of what a thing is called, of what is said of it, and of the search that shows it.
+NAMED: Final = 200
+SAID: Final = 300
+SEARCH: Final = 2_500
 #: Seconds between two notices of one rule: what happens meanwhile is told together.
 GATHER: Final = 30.0
 
@@ -137,13 +141,18 @@ class _Look:
 
     def seen(self, found: Mapping[str, Finding]) -> None:
         """What the rule holds for: the worst of it, what is followed already before anything new."""
-        for key in sorted(found, key=lambda key: (key not in self.instances, -found[key].weight, key))[:FOLLOWED]:
-            finding, now = found[key], self.now
+        for name in sorted(found, key=lambda name: (name[:NAMED] not in self.instances, -found[name].weight, name))[
+            :FOLLOWED
+        ]:
+            finding, key, now = found[name], name[:NAMED], self.now
             instance = self.instances.setdefault(key, Instance(now, now))
             # A clock that was set back must not make it wait for ever.
             instance.since = min(instance.since, now)
             instance.seen_at = now
-            instance.detail, instance.path, instance.query = finding.detail, finding.path, finding.query
+            instance.detail = finding.detail[:SAID]
+            # A search that is cut would be another one.
+            fits = len(finding.path) + len(finding.query) <= SEARCH
+            instance.path, instance.query = (finding.path, finding.query) if fits else ("", "")
             if instance.over_at is not None:
                 # It is back before its end was told: to whoever was told of it, it never ended.
                 instance.over_at = None
@@ -154,8 +163,9 @@ class _Look:
 
     def unseen(self, found: Mapping[str, Finding]) -> None:
         """What was followed and is not found any more."""
+        still = {name[:NAMED] for name in found}
         for key, instance in list(self.instances.items()):
-            if key in found:
+            if key in still:
                 continue
             instance.seen_at = min(instance.seen_at, self.now)
             if instance.fired_at is None:

@@ -13,9 +13,11 @@ from umbel.alerts.machine import Instance
 from umbel.alerts.rules import Kind, Rule, Severity
 from umbel.model.task import rfc3339
 
-#: Things told one by one, and characters of what is told of one.
+#: Things told one by one of one rule, and characters of what is told of one.
 LINES: Final = 20
 DETAIL: Final = 300
+#: Characters of a notice.
+BODY: Final = 12_000
 
 
 class Notice(Struct):
@@ -51,7 +53,7 @@ def compose(to: str, news: Sequence[News], address: str) -> Notice:
     return Notice(
         to,
         _title(news, worst),
-        "\n\n".join(_paragraph(one, address) for one in _ordered(news)),
+        _cut("\n\n".join(_paragraph(one, address) for one in _ordered(news))),
         "recovered" if worst is None else worst.value,
         [one.rule.name for one in news],
     )
@@ -61,6 +63,10 @@ def test_notice(to: str, who: str) -> Notice:
     """What is sent to try a destination."""
     by = f" by {who}" if who else ""
     return Notice(to, "Umbel: a test", f"Sent to {to}{by} from the page of alerts. It worked.", "test")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= BODY else f"{text[:BODY]}\n… and more; the page of alerts has all of it"
 
 
 def _ordered(news: Sequence[News]) -> list[News]:

@@ -1,21 +1,25 @@
-"""Which kinds of failure were seen before: those of the first look are known, whatever comes after is new."""
+"""Which kinds of failure were seen before: those of the first look are known, whatever comes after is new.
+
+Where the first look finds none, the history has only begun, and everything would be new: then an hour is learnt from.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from umbel.alerts.book import AlertBook, Row, Shelf
+from umbel.alerts.book import ROWS, AlertBook, Row, Shelf
 from umbel.alerts.records import Known, record, row
 from umbel.stores.base import StoreReader
 from umbel.web.pages.failures import sample
 
-#: Seconds looked back at first, and then: events may come late.
+#: Seconds looked back at first, learnt from where that finds nothing, and looked back then: events may come late.
 FIRST: Final = 86_400.0
+LEARNT: Final = 3_600.0
 LATER: Final = 600.0
 #: Seconds after which it is noted again that a kind still occurs, so that it is not forgotten.
 NOTED: Final = 3_600.0
-#: Marks that there has been a first look.
+#: Marks that there has been a first look; it was "first seen" when what comes begins to be new.
 _BEGUN: Final = "begun"
 
 
@@ -38,19 +42,22 @@ class Seen:
         """Look at the newest failures; the rows that note what was not known. `commit` them once they are stored."""
         known = self._loaded()
         begun = _BEGUN in known
-        rows = [] if begun else [row(Shelf.KNOWN, _BEGUN, now, Known(now))]
-        for kind in sample(reader, now - (LATER if begun else FIRST)).kinds:
+        kinds = sample(reader, now - (LATER if begun else FIRST)).kinds
+        mark = known[_BEGUN][1] if begun else Known(now if kinds else now + LEARNT)
+        new = begun and now >= mark.first_at
+        rows = [] if begun else [row(Shelf.KNOWN, _BEGUN, now, mark)]
+        for kind in kinds:
             print_ = kind.fingerprint
             noted_at, one = known.get(print_.key, (0.0, None))
             if one is None:
                 one = Known(
-                    now if begun else 0.0, print_.type, print_.place, print_.message, kind.latest.name, kind.latest.id
+                    now if new else 0.0, print_.type, print_.place, print_.message, kind.latest.name, kind.latest.id
                 )
             elif now - noted_at < NOTED:
                 continue
             rows.append(row(Shelf.KNOWN, print_.key, now, one))
         if begun and rows and now - known[_BEGUN][0] >= NOTED:
-            rows.append(row(Shelf.KNOWN, _BEGUN, now, known[_BEGUN][1]))
+            rows.append(row(Shelf.KNOWN, _BEGUN, now, mark))
         return rows
 
     def with_rows(self, rows: Sequence[Row]) -> Mapping[str, Known]:
@@ -61,6 +68,9 @@ class Seen:
         """These are stored."""
         known = self._loaded()
         known.update((one.key, (one.at, record(one, Known))) for one in rows)
+        if len(known) > ROWS[Shelf.KNOWN]:
+            # The book has dropped the oldest.
+            self.forget()
 
     def _loaded(self) -> dict[str, tuple[float, Known]]:
         if self._known is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -10,7 +11,8 @@ from urllib.parse import quote
 from umbel.access.identity import glob
 from umbel.alerts.machine import Finding, Reading
 from umbel.alerts.rules import Kind, Rule, span
-from umbel.errors import BrokerError, StoreError
+from umbel.errors import UmbelError
+from umbel.logs import Limited
 from umbel.model.latency import quantile
 from umbel.model.query import And, Compare, Field, Op, Or, Order, Page
 from umbel.model.rollup import RollupPoint, Series
@@ -21,6 +23,8 @@ from umbel.watch.sight import Look
 from umbel.web.filters import duration, number, quoted
 from umbel.web.pages.figures import ended, failure_share, merged
 from umbel.web.readiness import Level, judge
+
+limited = Limited(logging.getLogger(__name__))
 
 #: Tasks looked at to find the one that has waited longest in a queue: those before it wait for their time.
 WAITING: Final = 40
@@ -34,8 +38,11 @@ def measure(rule: Rule, look: Look) -> Reading:
     """What the rule holds for at this moment; raises nothing: what cannot be judged is an error of the reading."""
     try:
         return _MEASURES[rule.on](rule, look)
-    except (StoreError, BrokerError) as error:
+    except UmbelError as error:
         return Reading(error=str(error))
+    except Exception as error:  # noqa: BLE001 - a fault in one rule's way must not end the watch of all others
+        limited.warning(rule.name, f"rule {rule.name!r} could not be judged: {error!r}")
+        return Reading(error=repr(error))
 
 
 def _search(rule: Rule, look: Look) -> Reading:

@@ -8,7 +8,7 @@ from typing import Final
 
 from umbel.alerts.book import ROWS, AlertBook, NotLeading, Row, Shelf
 from umbel.alerts.config import Config
-from umbel.alerts.machine import Reading, State, Step, Turn, step
+from umbel.alerts.machine import SAID, Reading, State, Step, Turn, step
 from umbel.alerts.notice import News, Notice, compose
 from umbel.alerts.records import Measured, Past, Round, Silence, Total, record, row
 from umbel.alerts.rules import Rule
@@ -141,7 +141,7 @@ def quiet(rule: Rule, silences: Iterable[Silence], now: float) -> Callable[[str]
 
 def _measured(reading: Reading, before: Measured | None, now: float) -> Measured:
     blind = (before.blind_since if before and before.blind_since else now) if reading.error else 0.0
-    return Measured(reading.now, reading.error, len(reading.found), blind)
+    return Measured(reading.now[:SAID], reading.error[:SAID], len(reading.found), blind)
 
 
 def _history(steps: Mapping[str, Step], now: float) -> list[Row]:

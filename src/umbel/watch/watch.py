@@ -23,8 +23,8 @@ from umbel.web.readiness import Level, judge
 log = logging.getLogger(__name__)
 limited = Limited(log)
 
-#: Seconds between two looks at the outbox.
-TICK: Final = 1.0
+#: Seconds between two looks at the outbox, and at whether this process leads.
+TICK: Final = 2.0
 #: Rounds after which the store counts as unable to take one.
 MISSED: Final = 3
 
@@ -110,7 +110,6 @@ class Watch:
         while not stop.is_set():
             began = self._clock.monotonic()
             self._safely("rules could not be judged", self.look)
-            # Until this process leads it looks every second whether it does.
             pause = self._config.every - (self._clock.monotonic() - began) if self.lead.held else TICK
             stop.wait(max(TICK, pause))
 
@@ -132,5 +131,5 @@ class Watch:
         try:
             work()
         except Exception:
-            # A fault of one rule's words or of one answer must not end the watch of all others.
+            # One that is wrong once must not end the watch: the status says so for as long as it lasts.
             log.exception("%s", what)

@@ -105,7 +105,7 @@ class Board:
         self._clock = clock
         self._lock = threading.Lock()
         self._until = float("-inf")
-        self._view = View()
+        self._view = View(kept=alerts is not None)
 
     @property
     def config(self) -> Config:

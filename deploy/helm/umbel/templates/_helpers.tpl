@@ -52,6 +52,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
     - {name: UMBEL_HOST, value: "0.0.0.0"}
     - {name: UMBEL_PORT, value: "5555"}
     - {name: UMBEL_DATA_DIR, value: /var/lib/umbel/data}
+    {{- if $root.Values.alerts.rules }}
+    - {name: UMBEL_ALERTS, value: /etc/umbel/alerts.toml}
+    {{- end }}
     {{- range $name, $value := $root.Values.env }}
     - {name: {{ $name }}, value: {{ $value | quote }}}
     {{- end }}
@@ -82,6 +85,17 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   volumeMounts:
     - {name: data, mountPath: /var/lib/umbel}
     - {name: tmp, mountPath: /tmp}
+    {{- if $root.Values.alerts.rules }}
+    - {name: alerts, mountPath: /etc/umbel, readOnly: true}
+    {{- end }}
+{{- end }}
+
+{{/* The volumes that every pod has. */}}
+{{- define "umbel.volumes" -}}
+- {name: tmp, emptyDir: {}}
+{{- if .Values.alerts.rules }}
+- {name: alerts, configMap: {name: {{ include "umbel.name" . }}-alerts}}
+{{- end }}
 {{- end }}
 
 {{/* What all pods share: (dict "root" $ "part" "web") */}}
@@ -130,6 +144,7 @@ labels:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 annotations:
+  checksum/alerts: {{ .root.Values.alerts.rules | sha256sum }}
   checksum/secret: {{ include (print .root.Template.BasePath "/secret.yaml") .root | sha256sum }}
   {{- with .root.Values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
