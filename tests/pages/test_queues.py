@@ -68,6 +68,10 @@ def test_an_empty_queue_neither_grows_nor_drains(stage: Stage, now: float) -> No
     stage.commit([sent("a")])
     stage.queues = Depths(QueueDepth("mail", ready=0))
     assert (rows(stage)["mail"].grows, rows(stage)["mail"].drained_in) == (False, None)
+    # Whatever became of it, it does not wait there.
+    assert rows(stage)["mail"].oldest is None
+    stage.queues = Depths(QueueDepth("mail", ready=None))
+    assert rows(stage)["mail"].oldest is not None
 
 
 def test_priority_steps_are_shown_only_where_they_are_used(stage: Stage, now: float) -> None:

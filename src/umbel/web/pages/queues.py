@@ -139,7 +139,7 @@ def _row(reader: StoreReader, name: str, depth: QueueDepth | None, now: float) -
         ending=ending,
         drained_in=ready / pace if ready and pace > 0 else None,
         grows=bool(ready) and pace < 0,
-        oldest=_oldest(reader, queue),
+        oldest=_oldest(reader, queue, ready),
     )
 
 
@@ -147,7 +147,9 @@ def _rate(count: Count) -> Rate:
     return Rate(count.n / RECENT, count.capped)
 
 
-def _oldest(reader: StoreReader, queue: Node) -> Summary | None:
-    waiting = Or(tuple(Compare(Field.STATE, Op.EQ, state.value) for state in (State.PENDING, State.RECEIVED)))
+def _oldest(reader: StoreReader, queue: Node, ready: int | None) -> Summary | None:
+    # Where the broker has no message left, what looks as if it were in the queue has lost its later events.
+    states = (State.RECEIVED,) if ready == 0 else (State.PENDING, State.RECEIVED)
+    waiting = Or(tuple(Compare(Field.STATE, Op.EQ, state.value) for state in states))
     found = reader.tasks(And((queue, waiting)), Page(1, order=Order.OLDEST)).items
     return found[0] if found else None
