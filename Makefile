@@ -55,11 +55,11 @@ package: assets ## build wheel and sdist, the same bytes each time, and the list
 	@cd dist && sha256sum *
 
 docs: $(DOCS_STAMP) ## build the documentation's site into build/site, warnings as errors
-	$(BIN)/python scripts/pages.py
+	$(BIN)/python scripts/site_pages.py
 	$(BIN)/zensical build --strict --clean
 
 docs-serve: $(DOCS_STAMP) ## show the documentation's site at http://127.0.0.1:8000; `make docs` beside it brings what changed
-	$(BIN)/python scripts/pages.py
+	$(BIN)/python scripts/site_pages.py
 	$(BIN)/zensical serve --dev-addr 127.0.0.1:8000
 
 screenshots: dev assets ## run the demo and take pictures of every page into build/screenshots, some minutes

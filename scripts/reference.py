@@ -1,7 +1,7 @@
 """The reference, written from the code: options, commands, metrics, endpoints, and the fields of events.
 
 Each function gives Markdown for the place in `docs/reference/` that names it (`<!-- from the code: options -->`);
-`scripts/pages.py` puts it there when the site is built.
+`scripts/site_pages.py` puts it there when the site is built.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _parameter(parameter: click.Parameter) -> tuple[str, str]:
         return f"`{(parameter.name or '').upper()}`", "any number" if parameter.nargs == -1 else "needed"
     choices = f" ({', '.join(parameter.type.choices)})" if isinstance(parameter.type, click.Choice) else ""
     default = "" if parameter.default in (None, "") or not isinstance(parameter, click.Option) else parameter.default
-    said = f"{getattr(parameter, 'help', '') or ''}{choices}".strip()
+    said = f"{(getattr(parameter, 'help', '') or '').rstrip('.')}{choices}".strip()
     shown = f"; default `{default}`" if isinstance(default, str | int | float) and default != "" else ""
     return f"`{parameter.opts[0]}`", f"{said}{shown}"
 
@@ -163,7 +163,7 @@ def _takes(parameter: Mapping[str, Any]) -> tuple[str, str, str]:
     schema = parameter.get("schema", {})
     default = schema.get("default", "")
     bounds = [f"{word} {schema[key]}" for key, word in (("minimum", "from"), ("maximum", "to")) if key in schema]
-    told = "; ".join(filter(None, [parameter.get("description", ""), " ".join(bounds)]))
+    told = "; ".join(filter(None, [parameter.get("description", "").rstrip("."), " ".join(bounds)]))
     shown = f"default `{default}`" if default not in ("", None) else "needed" if parameter.get("required") else ""
     return f"`{parameter['name']}`", _type(schema), "; ".join(filter(None, [told, shown]))
 

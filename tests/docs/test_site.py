@@ -49,7 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / logo, tree / logo)
     for name in ("zensical.toml", "CHANGELOG.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, tree)
-    for command in (["scripts/pages.py"], ["-m", "zensical", "build", "--strict", "--clean"]):
+    for command in (["scripts/site_pages.py"], ["-m", "zensical", "build", "--strict", "--clean"]):
         done = subprocess.run(
             [sys.executable, *command], cwd=tree, capture_output=True, text=True, timeout=250, check=False
         )

@@ -74,6 +74,13 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
         assert ROOT / "docs" not in document.parents or ROOT / "docs" in (document.parent / target).resolve().parents
 
 
+def test_the_pictures_in_the_documents_folder_are_small() -> None:
+    # Others are made by `make screenshots` and never committed.
+    pictures = [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".png", ".webp", ".jpg", ".svg", ".gif")]
+    assert {path.name for path in pictures} == {"overview.webp", "pipeline.svg"}
+    assert sum(path.stat().st_size for path in pictures) < 100_000
+
+
 def test_the_commands_of_the_documents_are_targets_of_make() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for document in DOCUMENTS:
