@@ -1,4 +1,4 @@
-"""Three collectors on one RabbitMQ queue, two webs, one PostgreSQL: parts die, the server restarts, nothing is lost."""
+"""Three collectors on one RabbitMQ queue, two webs, one store: parts die, its server restarts, nothing is lost."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,15 @@ from tests.drills import sizes
 from tests.drills.checks import check_reader
 from tests.drills.load import Publisher
 from tests.drills.test_kill import ENDLESS, published
+from tests.support.clickhouse import ClickHouseServer
 from tests.support.environment import wait_until
 from tests.support.postgres import PostgresServer
 from tests.support.process import Process
 from tests.support.rabbitmq import RabbitMQServer
 from tests.support.umbel import UmbelProcess
+from umbel.clock import SystemClock
+from umbel.runtime.stores import open_reader
+from umbel.settings import Settings
 from umbel.stores.postgres import PostgresReader, path_of
 
 pytestmark = pytest.mark.slow
@@ -30,33 +35,51 @@ def _collector(umbel_process: Callable[..., UmbelProcess], home: Path, broker: s
     return umbel_process("collect", "--broker", broker, "--store", store, "--data-dir", str(home))
 
 
+@dataclass(frozen=True)
+class Shared:
+    """A store behind a server."""
+
+    server: PostgresServer | ClickHouseServer
+    url: str
+    #: Kills for each one of the size, and how many times less is published: ClickHouse has one process for all here.
+    rounds: int = 3
+    slower: int = 1
+
+
 def _restart(process: Process) -> None:
     process.kill()
     process.start()
 
 
+@pytest.fixture(params=["postgres", "clickhouse"])
+def engine(request: pytest.FixtureRequest) -> Shared:
+    """A server that several collectors share."""
+    start = request.getfixturevalue(f"{request.param}_factory")
+    server: PostgresServer | ClickHouseServer = start()
+    return Shared(server, server.url(), *((1, 10) if request.param == "clickhouse" else ()))
+
+
 @sizes.KILL
 def test_collectors_that_die_and_a_server_that_restarts_lose_nothing_and_count_nothing_twice(
     rabbitmq_server: RabbitMQServer,
-    postgres_factory: Callable[[], PostgresServer],
+    engine: Shared,
     umbel_process: Callable[..., UmbelProcess],
     tmp_path: Path,
     size: sizes.Kill,
 ) -> None:
-    server, broker = postgres_factory(), rabbitmq_server.vhost("postgres")
-    store = server.url()
+    store, broker = engine.url, rabbitmq_server.vhost("collectors")
     # The first makes the queue.
     collectors = [_collector(umbel_process, tmp_path / f"c{number}", broker, store) for number in range(3)]
     webs = [umbel_process("web", "--broker", broker, "--store", store) for _ in range(2)]
     wait_until(lambda: _stored(webs[0]) is not None, "the store", timeout=60)
     choice = random.Random(7)
-    with Publisher(broker, tmp_path, rate=size.rate, tasks=ENDLESS, life=ENDLESS) as publisher:
-        for number in range(3 * size.kills):
+    with Publisher(broker, tmp_path, rate=size.rate // engine.slower, tasks=ENDLESS, life=ENDLESS) as publisher:
+        for number in range(engine.rounds * size.kills):
             time.sleep(choice.uniform(0.5, 1.5) * size.every)
-            if number == size.kills:
-                server.stop()
+            if number == size.kills // 2:
+                engine.server.stop()
                 time.sleep(2)
-                server.start()
+                engine.server.start()
             else:
                 _restart(choice.choice(collectors))
         publisher.signal(signal.SIGTERM)
@@ -72,7 +95,7 @@ def test_collectors_that_die_and_a_server_that_restarts_lose_nothing_and_count_n
     for collector in collectors:
         # The one that was started last may not have come so far as to listen to signals.
         assert collector.stop() in (0, -signal.SIGTERM), collector.explain()
-    with closing(PostgresReader(path_of(store))) as reader:
+    with closing(open_reader(Settings(store=store), SystemClock())) as reader:
         check_reader(reader, sent)
         assert reader.state().books.received == published(sent)
 
