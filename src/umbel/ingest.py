@@ -20,6 +20,7 @@ from umbel.logs import Limited
 from umbel.model.decode import JSON, RAW_LIMIT, Decoded, Decoder, Refused
 from umbel.model.event import AnyEvent, EventClass
 from umbel.model.gather import Gatherer
+from umbel.model.learned import End
 from umbel.model.ledger import LedgerEntry, Quarantined, Reason
 from umbel.model.loss import LossWatch
 from umbel.model.merge import Task
@@ -29,6 +30,7 @@ from umbel.model.worker import Worker, fold_workers, saw_tasks
 from umbel.retention import Retention
 from umbel.sources.base import Batch, Limits, Source
 from umbel.stores.base import Commit, Position, StoreWriter
+from umbel.stores.journal import Entry, Journal, Kind
 
 log = logging.getLogger(__name__)
 limited = Limited(log)
@@ -44,6 +46,11 @@ UPKEEP: Final = 2.0
 BUSY_WAIT: Final = 0.1
 #: Seconds between tries to open a store that is away or taken.
 OPEN_WAIT: Final = 1.0
+#: Seconds between looks for ends that the result backend told of, and how many are taken at once.
+LEARN: Final = 5.0
+ENDS: Final = 500
+#: Seconds after which such an end is left: what is still open then is looked for again.
+END_AGE: Final = 86_400.0
 #: Bytes of messages decoded and sorted at once.
 PIECE: Final = 1024 * 1024
 #: Rows of the quarantine that one batch may add; the rest is counted.
@@ -117,6 +124,7 @@ class Collector:
         retention: Retention | None = None,
         sightings: Sightings | None = None,
         redactor: Redactor | None = None,
+        journal: Journal | None = None,
         grace: float = 10.0,
     ) -> None:
         self._source = source
@@ -126,6 +134,8 @@ class Collector:
         self._retention = retention or Retention()
         self._sightings = sightings
         self.redactor = redactor
+        self._journal = journal
+        self._learn_at = 0.0
         self._grace = grace
         self._limits = Limits()
         self._upkeep_at = 0.0
@@ -350,11 +360,30 @@ class Collector:
         self._limits = replace(self._limits, messages=messages)
         progress.batch_limit = messages
 
+    def _learn(self, now: float) -> None:
+        """Join ends that webs learned from the result backend into their records; then the journal may forget them.
+
+        They may come again, as whatever is joined may: after a crash in between, or by another collector.
+        """
+        if self._journal is None or now < self._learn_at:
+            return
+        self._learn_at = now + LEARN
+        try:
+            entries = self._journal.read(Kind.END, ENDS)
+            if not entries:
+                return
+            wall = self._clock.now()
+            self._store.write(Commit(at=wall, tasks=_learned(entries, wall - END_AGE)))
+            self._journal.drop(Kind.END, *(entry.key for entry in entries))
+        except StoreError as error:
+            limited.warning("learn", f"ends that the result backend told of wait to be stored: {error}")
+
     def _upkeep(self) -> None:
         now = self._clock.monotonic()
         if now - self._upkeep_at < UPKEEP:
             return
         self._upkeep_at = now
+        self._learn(now)
         try:
             done = self._store.maintain(self._retention, self._clock.now())
         except StoreError as error:
@@ -379,6 +408,20 @@ def _without_cycles() -> Iterator[None]:
 
 def _worth_a_commit(batch: Batch) -> bool:
     return bool(len(batch) or batch.ledger or batch.discarded)
+
+
+def _learned(entries: Sequence[Entry], since: float) -> dict[str, Task]:
+    """Records to be joined, by task, of the entries from `since` (UTC seconds) on."""
+    found: dict[str, Task] = {}
+    for entry in entries:
+        try:
+            record = End.of(entry.texts).record()
+        except ValueError as error:
+            limited.warning("learn", f"the journal holds what is left out: {error}")
+            continue
+        if entry.at > since:
+            found[record.id] = record
+    return found
 
 
 def _entries(refused: Sequence[Refused], now: float) -> list[LedgerEntry]:

@@ -125,6 +125,14 @@ OPTIONS: Final = (
         switch,
         "Answer Flower's API (/api/tasks and the like) to everyone who can reach Umbel.",
     ),
+    Option(
+        "stuck_every",
+        600.0,
+        parse_duration,
+        "Seconds between looks for tasks without an end for an hour, at workers and in the result backend; 0: none.",
+        (),
+        "SECONDS",
+    ),
     Option("inspect_timeout", 1.0, parse_duration, "Seconds that workers have to answer an inspection.", (), "SECONDS"),
     Option(
         "purge_offline_workers",
@@ -214,6 +222,7 @@ class Settings(AlertSettings):
     keyfile: str = ""
     xheaders: bool = False
     unauthenticated_api: bool = False
+    stuck_every: float = 600.0
     inspect_timeout: float = 1.0
     purge_offline_workers: float | None = None
     task_runtime_metric_buckets: Sequence[float] = BUCKETS

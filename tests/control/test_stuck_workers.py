@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from celery.events import Event
 
 from tests.conformance.source_rigs import unique
-from tests.services import CeleryWorker, RedisServer, wait_until
+from tests.services import CeleryWorker, RedisServer, UmbelProcess, wait_until
 from tests.support.app import client
 from tests.web.events import T, heartbeat, online, received, sent, started
 from tests.web.stage import Stage
@@ -92,6 +97,47 @@ def test_each_task_without_an_end_is_found_held_ended_orphaned_or_unknown_with_t
         made.close()
         stage.runs.close()
         stage.close()
+
+
+def test_webs_that_share_a_store_find_it_by_themselves_and_a_lost_end_is_closed(
+    redis_server: RedisServer, umbel_process: Callable[..., UmbelProcess]
+) -> None:
+    base = redis_server.url.rstrip("/").removesuffix("/0")
+    broker, backend = f"{base}/5", f"{base}/6"
+    done, lost = unique("done"), unique("lost")
+    common = ("--broker", broker, "--result-backend", backend, "--store", "sqlite:///shared.db", "--stuck-every", "1s")
+    whole = umbel_process("up", *common)
+    other = umbel_process("web", *common, "--data-dir", "other")
+    producer = client(broker, backend)
+    try:
+        wait_until(lambda: whole.json("/readyz")["status"] == "ok", "events being heard", timeout=60)
+        producer.backend.store_result(done, {"of": "it"}, "SUCCESS")
+        # Two hours ago a worker took both, and nothing was heard of it since.
+        with producer.connection_for_write() as connection, producer.events.Dispatcher(connection) as events:
+            for id_ in (done, lost):
+                for kind in ("task-received", "task-started"):
+                    event = Event(kind, uuid=id_, name="shop.pay", hostname="w9@gone", timestamp=time.time() - 7_200)
+                    events.publish(kind, event, events.producer, retry=True)
+
+        def task() -> dict[str, Any]:
+            return next((one for one in whole.json("/api/v1/tasks")["items"] if one["id"] == done), {})
+
+        wait_until(lambda: task().get("state") == "SUCCESS", "the end learned", timeout=120)
+        closed = task()
+        assert (closed["end_learned"], closed["result"], closed["worker"]) == (True, "{'of': 'it'}", "w9@gone")
+        for web in (whole, other):
+            wait_until(partial(found_by, web, lost), "the orphan found", timeout=120)
+            assert "Orphaned: no worker has it any more" in web.get(f"/tasks/{lost}").decode()
+            assert "end learned from the result backend" in web.get(f"/tasks/{done}").decode()
+        trails = [action for web in (whole, other) for action in web.json("/api/v1/audit")["items"]]
+        assert trails
+        assert {(action["action"], action["via"]) for action in trails} == {("find_stuck", "timer")}
+    finally:
+        producer.close()
+
+
+def found_by(web: UmbelProcess, task_id: str) -> bool:
+    return task_id in str(web.json("/api/v1/stuck"))
 
 
 def replace_host(event: AnyEvent, hostname: str) -> AnyEvent:

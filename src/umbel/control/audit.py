@@ -1,8 +1,4 @@
-"""The audit trail: who let Umbel change what, when, from where, and what each worker answered.
-
-Beside it, what Umbel itself knows of tasks and no event tells: which is a new run of which, and which were found
-without an end and without a worker.
-"""
+"""The audit trail: who let Umbel change what, when, from where, and what each worker answered."""
 
 from __future__ import annotations
 
@@ -17,10 +13,6 @@ ACTION_BYTES: Final = 64 * 1024 * 1024
 DETAIL_BYTES: Final = 16 * 1024
 #: Replies kept of one action.
 REPLIES: Final = 1_000
-#: New runs, and verdicts on tasks without an end, that are kept; the oldest go first.
-NOTES: Final = 100_000
-#: Characters of a verdict's evidence.
-EVIDENCE: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +25,7 @@ class Action:
     who: str
     #: The client's address.
     origin: str
-    #: The command or operation, such as `revoke`, and the way it came: `api`, `page` or `flower`.
+    #: The command or operation, such as `revoke`, and the way it came: `api`, `page`, `flower` or `timer`.
     what: str
     via: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -60,16 +52,6 @@ class Recorded:
     replies: Sequence[Told]
 
 
-class Verdict(NamedTuple):
-    """What was found out about a task that had not ended."""
-
-    task_id: str
-    at: float
-    #: `orphaned`, or `ended` with what the result backend says.
-    outcome: str
-    evidence: str
-
-
 class Audit(Protocol):
     """The trail: only ever added to, except that the oldest go. May be used from any thread; raises `StoreError`."""
 
@@ -83,30 +65,6 @@ class Audit(Protocol):
 
     def read(self, limit: int, before: int | None = None) -> Sequence[Recorded]:
         """The newest first; `before`: only those with a smaller number."""
-        ...
-
-    def link(self, new: str, original: str, at: float) -> None:
-        """Note that the task `new` is a new run of another."""
-        ...
-
-    def original(self, task_id: str) -> str:
-        """The task that this one is a new run of; "" where it is none."""
-        ...
-
-    def later_runs(self, task_id: str, limit: int) -> Sequence[str]:
-        """The new runs of a task, the newest first."""
-        ...
-
-    def judge(self, verdicts: Sequence[Verdict]) -> None:
-        """Note what was found out about tasks; the latest word on each is kept."""
-        ...
-
-    def verdict(self, task_id: str) -> Verdict | None:
-        """What was found out about a task last."""
-        ...
-
-    def verdicts(self, outcome: str, limit: int) -> Sequence[Verdict]:
-        """The newest of one outcome."""
         ...
 
     def close(self) -> None: ...

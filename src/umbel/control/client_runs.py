@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from celery.backends.base import DisabledBackend
@@ -20,6 +21,7 @@ from umbel.control.client_kin import kin_of
 from umbel.control.runs import OPTIONS, Kin, NoBackend, Order, Result, UnknownTask, WrongArguments
 from umbel.errors import ControlError, SettingsError
 from umbel.model.message import Outgoing, Parcel
+from umbel.model.task import epoch
 from umbel.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -71,7 +73,9 @@ class CeleryRuns:
             meta = self._backend(app).get_task_meta(task_id)
             state = str(meta["status"])
             ready = state in app.backend.READY_STATES
-            return Result(state, ready, _plain(meta.get("result")) if ready else None, meta.get("traceback"))
+            value = _plain(meta.get("result")) if ready else None
+            stored_at, worker = _moment(meta.get("date_done")), str(meta.get("worker") or "")
+            return Result(state, ready, value, meta.get("traceback"), stored_at, worker)
 
         return self._guard(read)
 
@@ -155,6 +159,11 @@ def _bare(settings: Settings) -> Any:
         result_backend_max_retries=1,
     )
     return app
+
+
+def _moment(value: Any) -> float | None:
+    """UTC seconds of a backend's moment: a text or a `datetime`, naive ones in UTC."""
+    return epoch(value.isoformat() if isinstance(value, datetime) else str(value or ""))
 
 
 def _plain(value: Any) -> Any:

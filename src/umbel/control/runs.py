@@ -44,6 +44,9 @@ class Result:
     #: As JSON can hold it, else its `repr`.
     value: Any = None
     traceback: str | None = None
+    #: When it was stored, UTC seconds, and by which worker, as far as the backend tells.
+    stored_at: float | None = None
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)

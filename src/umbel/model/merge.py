@@ -27,6 +27,8 @@ from umbel.model.event import (
     TaskSucceeded,
 )
 
+#: The pid of an end that no worker told of and the result backend knew (see `learned.py`): no process has it.
+LEARNED: Final = 2**63 - 1
 #: Displaced run events kept of each kind and task, the latest first.
 HISTORY: Final = 50
 

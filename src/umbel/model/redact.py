@@ -42,6 +42,11 @@ class Redactor:
         #: Values hidden since the beginning.
         self.count = 0
 
+    @classmethod
+    def of(cls, keys: Sequence[str], patterns: Sequence[str]) -> Redactor | None:
+        """One for these settings; None where nothing is to be hidden."""
+        return cls(keys, [re.compile(pattern) for pattern in patterns]) if keys or patterns else None
+
     def see(self, events: list[AnyEvent]) -> list[AnyEvent]:
         """The same events, in the same list where there is nothing to hide."""
         touched: Iterable[int] = range(len(events)) if self._patterns else self._mentioning(events)

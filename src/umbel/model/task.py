@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from umbel.model.delayed import DELAYED, undelayed
 from umbel.model.merge import (
+    LEARNED,
     Cancelled,
     Custom,
     Failed,
@@ -164,6 +165,12 @@ def _state(task: Task) -> tuple[State, Run | None, bool]:
     return named, task.sent if best is None else best, False
 
 
+def end_of(task: Task) -> Succeeded | Failed | Revoked | None:
+    """The end that the task's state follows from; None while it is open."""
+    run = _state(task)[1]
+    return run if isinstance(run, Succeeded | Failed | Revoked) else None
+
+
 def _worker(task: Task, run: Run | None) -> str:
     if run is not None and not isinstance(run, Sent):
         return run.worker
@@ -262,11 +269,16 @@ def attempts(task: Task) -> list[Attempt]:
 
     Events carry no number of their attempt, and the next `task-received` may precede the `task-retried` of the attempt
     before it, so within one worker process a start belongs to the earliest attempt that has none, and an end to the
-    earliest that has started and not ended.
+    earliest that has started and not ended. An end that the result backend told of names no process: it is the latest
+    attempt's, where that has none of its own.
     """
     found: list[Attempt] = []
+    learned: _End | None = None
     for run in runs(task):
         if isinstance(run, Sent):
+            continue
+        if run.pid == LEARNED and not isinstance(run, Received | Started):
+            learned = run
             continue
         own = [a for a in found if a.worker == run.worker and a.pid == run.pid]
         if isinstance(run, Received):
@@ -279,6 +291,8 @@ def attempts(task: Task) -> list[Attempt]:
             attempt.started_at, attempt.state = run.at, State.STARTED
         else:
             _end(run, own, found)
+    if learned is not None and not any(attempt.state in ENDED for attempt in found):
+        _end(learned, found[-1:], found)
     return found
 
 
@@ -286,7 +300,7 @@ def _end(run: _End, own: list[Attempt], found: list[Attempt]) -> None:
     open_ = [attempt for attempt in own if attempt.finished_at is None]
     attempt = next((a for a in open_ if a.started_at is not None), open_[0] if open_ else None)
     if attempt is None:
-        attempt = Attempt(run.worker, run.pid)
+        attempt = Attempt(run.worker, 0 if run.pid == LEARNED else run.pid)
         found.append(attempt)
     attempt.finished_at, attempt.state = run.at, _END_STATES[type(run)]
     if isinstance(run, Failed | Retried):

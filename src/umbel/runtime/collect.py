@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import re
 
 from umbel import status
 from umbel.clock import Clock, SystemClock
@@ -15,7 +14,7 @@ from umbel.model.decode import Decoder
 from umbel.model.redact import Redactor
 from umbel.runtime.parts import Part, Report, source_values
 from umbel.runtime.sources import open_source
-from umbel.runtime.stores import open_writer, retention_of
+from umbel.runtime.stores import open_journal, open_writer, retention_of
 from umbel.settings import Settings
 from umbel.sources.base import Source
 
@@ -36,7 +35,7 @@ def main(settings: Settings) -> int:
         gc.set_threshold(GC_THRESHOLD, 50, 50)
         store = open_writer(settings, clock)
         source = open_source(settings, clock, store)
-        enabler = _enabler(settings, clock)
+        enabler, journal = _enabler(settings, clock), open_journal(settings, clock)
         try:
             collector = Collector(
                 source,
@@ -45,21 +44,17 @@ def main(settings: Settings) -> int:
                 decoder=Decoder(settings.text_bytes),
                 retention=retention_of(settings),
                 sightings=enabler,
-                redactor=redactor_of(settings),
+                redactor=Redactor.of(settings.redact_keys, settings.redact_patterns),
+                journal=journal,
                 grace=settings.grace,
             )
             part.reports(lambda: report(collector, source, clock))
             collector.run(part.stop)
         finally:
+            journal.close()
             if enabler is not None:
                 _stop(enabler)
     return 0
-
-
-def redactor_of(settings: Settings) -> Redactor | None:
-    """What hides secrets before they are stored; None where nothing is to be hidden."""
-    patterns = [re.compile(pattern) for pattern in settings.redact_patterns]
-    return Redactor(settings.redact_keys, patterns) if settings.redact_keys or patterns else None
 
 
 def _stop(enabler: EventsEnabler) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from typing import Final, Protocol
 
 import msgspec
@@ -33,7 +34,7 @@ class Kind(StrEnum):
     RESOLVED = "resolved"
     #: A search that all may come back to; the key is its name.
     VIEW = "view"
-    #: A new run of a task; there is one entry under either's id, see `umbel.control.runs_again`.
+    #: A new run of a task: an entry for each of the two, by its id (see `umbel.web.notes`).
     RUN = "run"
     #: What was found out about a task without an end; the key is its id.
     VERDICT = "verdict"
@@ -82,6 +83,18 @@ class Journal(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def key_of(text: str) -> str:
+    """A key for any text: itself, or its digest where it is too long."""
+    return text if 0 < len(text) <= KEY else sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def fitted(texts: Mapping[str, str], *long: str) -> Mapping[str, str]:
+    """The texts, those named `long` shortened until all of them fit the bound of an entry."""
+    while len(msgspec.json.encode(dict(texts))) > BYTES and any(texts[name] for name in long):
+        texts = {**texts, **{name: texts[name][: len(texts[name]) // 2] for name in long}}
+    return texts
 
 
 def packed(entry: Entry) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 from umbel.brokers.base import QueueDepth
+from umbel.model.learned import learned
 from umbel.model.ledger import LedgerEntry, Quarantined
 from umbel.model.merge import Task
 from umbel.model.task import Attempt, State, Summary, attempts, epoch, rfc3339
@@ -43,6 +44,7 @@ def task(summary: Summary, record: Task | None) -> TaskOut:
         received_at=rfc3339(summary.received_at),
         started_at=rfc3339(summary.started_at),
         finished_at=rfc3339(summary.finished_at),
+        end_learned=learned(record),
         wait_seconds=summary.wait_seconds,
         run_seconds=summary.run_seconds,
         retries=summary.retries,

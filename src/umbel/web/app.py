@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -33,6 +34,7 @@ from umbel.web.render import environment
 from umbel.web.rerun import Sender
 from umbel.web.security import Security
 from umbel.web.stuck import Stuck
+from umbel.web.stuck_timer import StuckTimer
 
 #: Threads that render pages and read the store at the same time; further requests wait for one.
 THREADS: Final = 8
@@ -73,7 +75,8 @@ def create_app(deps: Deps) -> FastAPI:
     sender = app.state.sender = Sender(deps, actions)
     app.state.bulks = Bulks(deps, actions, sender)
     app.state.contents = Contents(deps, actions)
-    app.state.stuck = Stuck(deps, actions)
+    stuck = app.state.stuck = Stuck(deps, actions)
+    app.state.stuck_timer = StuckTimer(deps, stuck, actions.turns)
     app.state.surroundings = Surroundings(deps)
     app.state.waiting = Waiting()
     app.state.results = Results(deps.runs)
@@ -94,7 +97,10 @@ def create_app(deps: Deps) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     to_thread.current_default_thread_limiter().total_tokens = THREADS
+    timer: StuckTimer = app.state.stuck_timer
+    looking = asyncio.create_task(timer.run(), name="stuck tasks")
     yield
+    looking.cancel()
     hub: Hub = app.state.hub
     hub.close()
     bulks: Bulks = app.state.bulks

@@ -26,6 +26,7 @@ from umbel.stores.journal import Journal
 from umbel.web.alerting import Alerts, Board
 from umbel.web.entries import Entries
 from umbel.web.login import Login
+from umbel.web.notes import Notes
 from umbel.web.pipeline import Pipeline, PipelineWatch
 from umbel.web.readiness import Readiness, judge
 from umbel.web.veil import Veiled
@@ -54,7 +55,7 @@ class Deps:
     runs: Callable[[], Runs | None] = lambda: None
     #: None: what is done is not written down (in tests).
     audit: Audit | None = None
-    #: What people enter; None: nothing can be entered (in tests).
+    #: What people and webs enter; None: nothing can be entered (in tests).
     journal: Journal | None = None
     #: Begins a file of an export, and the formats that it knows.
     sheet: SheetMaker = text_sheet
@@ -67,6 +68,8 @@ class Deps:
     board: Board = field(init=False, repr=False)
     #: What people entered, as pages read it.
     entries: Entries = field(init=False, repr=False)
+    #: What webs know of tasks and no event tells.
+    notes: Notes = field(init=False, repr=False)
     #: None: nobody has to sign in.
     login: Login | None = None
     #: What a role may change.
@@ -76,6 +79,7 @@ class Deps:
     def __post_init__(self) -> None:
         self.board = Board(self.alerts, self.clock)
         self.entries = Entries(self.journal, self.clock)
+        self.notes = Notes(self.journal, self.clock)
         self._watch = PipelineWatch(self.reader, self.statuses, self.clock, self.parts)
         self.rules = Rules(self.settings.rules, tuple(COMMANDS))
 

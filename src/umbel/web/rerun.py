@@ -165,9 +165,9 @@ class Sender:
     def _send(self, outgoing: Outgoing, original: str = "") -> str:
         self._reachable(outgoing.parcel)
         new = str(uuid4())
-        if original and self._deps.audit is not None:
+        if original:
             # Before it is sent: a message that may have left without a link would be sent once more by whoever looks.
-            self._deps.audit.link(new, original, self._deps.clock.now())
+            self._deps.notes.link(new, original)
         return self.runs().publish(replace(outgoing, task_id=new))
 
     def _reachable(self, parcel: Parcel) -> None:

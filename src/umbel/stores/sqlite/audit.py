@@ -13,13 +13,10 @@ from umbel.control.audit import (
     ACTION_BYTES,
     ACTIONS,
     DETAIL_BYTES,
-    EVIDENCE,
-    NOTES,
     REPLIES,
     Action,
     Recorded,
     Told,
-    Verdict,
 )
 from umbel.stores import migrate
 from umbel.stores.sqlfile import load
@@ -41,7 +38,6 @@ class SqliteAudit:
         self._actions = actions
         self._size = size
         self._written = 0
-        self._notes = 0
 
     def begin(self, action: Action) -> int:
         row = (
@@ -68,41 +64,6 @@ class SqliteAudit:
         with self._beside.open() as connection:
             rows = connection.execute(_SQL["read"], (before or _NEWEST, limit)).fetchall()
         return [_recorded(row) for row in rows]
-
-    def link(self, new: str, original: str, at: float) -> None:
-        with self._beside.open() as connection:
-            connection.execute(_SQL["link"], (new, original, at))
-            self._noted(connection, "trim_links")
-
-    def original(self, task_id: str) -> str:
-        with self._beside.open() as connection:
-            row = connection.execute(_SQL["original"], (task_id,)).fetchone()
-        return row[0] if row else ""
-
-    def later_runs(self, task_id: str, limit: int) -> Sequence[str]:
-        with self._beside.open() as connection:
-            return [row[0] for row in connection.execute(_SQL["later_runs"], (task_id, limit))]
-
-    def judge(self, verdicts: Sequence[Verdict]) -> None:
-        rows = [(task_id, at, outcome, evidence[:EVIDENCE]) for task_id, at, outcome, evidence in verdicts]
-        with self._beside.open() as connection:
-            connection.executemany(_SQL["judge"], rows)
-            self._noted(connection, "trim_verdicts")
-
-    def verdict(self, task_id: str) -> Verdict | None:
-        with self._beside.open() as connection:
-            row = connection.execute(_SQL["verdict"], (task_id,)).fetchone()
-        return Verdict(*row) if row else None
-
-    def verdicts(self, outcome: str, limit: int) -> Sequence[Verdict]:
-        with self._beside.open() as connection:
-            return [Verdict(*row) for row in connection.execute(_SQL["verdicts"], (outcome, limit))]
-
-    def _noted(self, connection: sqlite3.Connection, trim: str) -> None:
-        """Look at the bound now and then."""
-        self._notes += 1
-        if self._notes % TRIM_EVERY == 0:
-            connection.execute(_SQL[trim], (NOTES,))
 
     def close(self) -> None:
         self._beside.close()

@@ -21,27 +21,3 @@ DELETE FROM action WHERE id IN (SELECT id FROM action ORDER BY id LIMIT 1000)
 
 -- name: trim_outcomes
 DELETE FROM outcome WHERE action < (SELECT coalesce(min(id), 0) FROM action);
-
--- name: link
-INSERT OR REPLACE INTO again (id, original, at) VALUES (?, ?, ?);
-
--- name: trim_links
-DELETE FROM again WHERE id IN (SELECT id FROM again ORDER BY at DESC LIMIT -1 OFFSET ?);
-
--- name: original
-SELECT original FROM again WHERE id = ?;
-
--- name: later_runs
-SELECT id FROM again WHERE original = ? ORDER BY at DESC LIMIT ?;
-
--- name: judge
-INSERT OR REPLACE INTO verdict (id, at, outcome, evidence) VALUES (?, ?, ?, ?);
-
--- name: trim_verdicts
-DELETE FROM verdict WHERE id IN (SELECT id FROM verdict ORDER BY at DESC LIMIT -1 OFFSET ?);
-
--- name: verdict
-SELECT id, at, outcome, evidence FROM verdict WHERE id = ?;
-
--- name: verdicts
-SELECT id, at, outcome, evidence FROM verdict WHERE outcome = ? ORDER BY at DESC LIMIT ?;

@@ -81,6 +81,7 @@ async def do(request: Request, method: str, deps: Annotated[Deps, Depends(get_de
         return await _ask(request, deps, method, fields)
     command = _command(method, fields)
     actions: Actions = request.app.state.actions
+    actions.allow()
     replies = await actions.perform(command, actor(request, "page"), PATIENCE)
     return await to_thread.run_sync(lambda: page(request, "done", _done(command, replies)))
 

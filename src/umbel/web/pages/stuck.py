@@ -12,13 +12,13 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from msgspec import Meta, Struct
 
-from umbel.control.audit import Verdict
 from umbel.model.task import Summary, rfc3339
 from umbel.web.actions import actor
 from umbel.web.api_bodies import answer, decoded
 from umbel.web.api_models import ErrorBody
-from umbel.web.deps import Injected, get_deps, identity_of
+from umbel.web.deps import get_deps, identity_of
 from umbel.web.forms import form
+from umbel.web.notes import Verdict
 from umbel.web.pages.deeds import controllable
 from umbel.web.render import page
 from umbel.web.stuck import LOOK, OLDER, Stuck
@@ -41,6 +41,8 @@ class Context:
     #: Minutes without an end.
     minutes: float
     controllable: bool
+    #: Seconds between looks that are done without being asked for; 0: there are none.
+    every: float
 
 
 class Look(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,10 +82,8 @@ async def find(request: Request) -> Response:
 
 
 @api.get("/stuck")
-async def orphans(request: Request, deps: Injected, limit: Annotated[int, Query(ge=1, le=1_000)] = SHOWN) -> Response:
+async def orphans(request: Request, limit: Annotated[int, Query(ge=1, le=1_000)] = SHOWN) -> Response:
     """Tasks that were found orphaned and still have no end, the latest finding first."""
-    if deps.audit is None:
-        raise HTTPException(503, "This process keeps no notes beside an audit trail.")
     stuck = _stuck(request)
     return _answer([verdict for _, verdict in await to_thread.run_sync(stuck.orphans, limit)])
 
@@ -98,7 +98,8 @@ async def _page(request: Request, found: Sequence[Verdict] | None, minutes: floa
 
     def render() -> HTMLResponse:
         listed = _stuck(request).orphans(SHOWN)
-        return page(request, "stuck", Context(listed, found, minutes, controllable(deps, identity_of(request))))
+        may, every = controllable(deps, identity_of(request)), deps.settings.stuck_every
+        return page(request, "stuck", Context(listed, found, minutes, may, every))
 
     return await to_thread.run_sync(render)
 

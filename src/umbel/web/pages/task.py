@@ -11,10 +11,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from umbel.access.identity import Identity
-from umbel.control.audit import Verdict
 from umbel.model.frames import Piece, pieces
 from umbel.model.laid_out import Item, items
+from umbel.model.learned import learned
 from umbel.model.merge import (
+    LEARNED,
     Cancelled,
     Custom,
     Failed,
@@ -30,6 +31,7 @@ from umbel.model.merge import (
 )
 from umbel.model.task import Attempt, State, Summary, attempts, epoch, runs, summarize
 from umbel.web.deps import Deps, get_deps, identity_of
+from umbel.web.notes import Verdict
 from umbel.web.pages.deeds import controllable
 from umbel.web.pages.timeline import Timeline, timeline
 from umbel.web.render import page
@@ -116,6 +118,8 @@ class Context:
     later: Sequence[str]
     #: What was found out about it while it had no end.
     verdict: Verdict | None
+    #: Whether its end is known by the result backend alone.
+    learned: bool
 
 
 @router.get("/tasks/{task_id:path}", response_class=HTMLResponse)
@@ -164,9 +168,10 @@ def load(deps: Deps, task_id: str, who: Identity) -> Context | None:
         open=task.finished_at is None,
         deed=_deed(deps, task.state, who),
         again=controllable(deps, who),
-        original=deps.audit.original(task.id) if deps.audit else "",
-        later=deps.audit.later_runs(task.id, LATER) if deps.audit else (),
-        verdict=deps.audit.verdict(task.id) if deps.audit and task.finished_at is None else None,
+        original=deps.notes.original(task.id),
+        later=deps.notes.later_runs(task.id, LATER),
+        verdict=deps.notes.verdict(task.id) if task.finished_at is None else None,
+        learned=learned(record),
     )
 
 
@@ -190,6 +195,8 @@ def _laid_out(fields: str) -> str:
 
 def _happening(run: Run) -> Happening:
     who = run.client if isinstance(run, Sent) else run.worker
+    if not isinstance(run, Sent) and run.pid == LEARNED:
+        return Happening(run.at, "end by the result backend", who, 0, _detail(run))
     return Happening(run.at, _EVENTS[type(run)], who, 0 if isinstance(run, Sent) else run.pid, _detail(run))
 
 
