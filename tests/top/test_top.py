@@ -11,10 +11,13 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
-from tests.web.events import T, failure, heartbeat, online, success
+from tests.web.events import T, failed, failure, heartbeat, online, success
 from tests.web.stage import Stage, Unreadable
+from umbel.stores.journal import Entry, Kind
 from umbel.top.app import TaskScreen, Top
 from umbel.top.paint import spark
+from umbel.web.pages import errors
+from umbel.web.pages.spans import SPANS
 
 
 @pytest.fixture
@@ -115,6 +118,29 @@ def test_errors_and_workers_are_listed(stage: Stage) -> None:
         await until(pilot, lambda: rows(app, "errors") == 1, "the error")
         await pilot.press("5")
         await until(pilot, lambda: rows(app, "workers") == 1, "the worker")
+
+    drive(stage, story)
+
+
+def test_what_was_called_resolved_is_left_out_until_it_is_asked_for_or_fails_again(stage: Stage) -> None:
+    (kind,) = errors.looked_at(stage.deps(), SPANS["24h"]).failures.sample.kinds
+    stage.journal.put(Entry(Kind.RESOLVED, kind.fingerprint.key, stage.clock.now(), {"type": "ValueError"}))
+
+    async def story(app: Top, pilot: Pilot[None]) -> None:
+        def marks() -> list[str]:
+            table = app.query_one("#errors", DataTable)
+            return [str(table.get_row_at(row)[0]) for row in range(table.row_count)]
+
+        await pilot.press("4")
+        await until(pilot, lambda: text(app, "resolved") == "1 resolved", "the count of the resolved")
+        assert marks() == []
+        await pilot.press("r")
+        await until(pilot, lambda: marks() == ["resolved"], "the resolved one")
+        await pilot.press("r")
+        stage.clock.advance(60)
+        stage.commit([failed("bad-1", stage.clock.now() - 1)])
+        await until(pilot, lambda: marks() == ["back"], "that it is back")
+        assert text(app, "resolved") == "1 back again"
 
     drive(stage, story)
 

@@ -238,24 +238,40 @@ def _name_cells(row: names.Row) -> Cells:
 
 
 class ErrorsView(View[errors.Context]):
-    """The newest failures by fingerprint."""
+    """The newest failures by fingerprint: those that are open, or all with what was called resolved."""
 
     every = 5.0
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("r", "resolved", "Resolved too")]
+
+    def __init__(self, deps: Deps, id_: str) -> None:
+        super().__init__(deps, id_)
+        self._show = ""
 
     def compose(self) -> ComposeResult:
+        yield Static(id="resolved")
         yield listing("errors", ("", "Exception", "Message", "Raised in", "Failures", "First", "Last"))
 
     def load(self) -> errors.Context:
-        return errors.load(self.deps)
+        return errors.load(self.deps, show_=self._show)
 
     def draw(self, context: errors.Context) -> None:
+        told = (("back again", context.regressed), ("resolved", context.resolved))
+        self.query_one("#resolved", Static).update(", ".join(f"{count:,} {word}" for word, count in told if count))
         fill(self.query_one("#errors", DataTable), [(row.kind.latest.id, _error_cells(row)) for row in context.rows])
+
+    def action_resolved(self) -> None:
+        self._show = "" if self._show else "all"
+        self.refresh_now()
+
+
+#: How a row begins that is neither open nor new.
+_MARKS: Final = {"regressed": Text("back", "bold red"), "resolved": Text("resolved", "green")}
 
 
 def _error_cells(row: errors.Row) -> Cells:
     kind = row.kind
     return (
-        Text("new", "bold red") if row.new else "",
+        _MARKS.get(row.state) or (Text("new", "bold red") if row.new else ""),
         Text(kind.fingerprint.type or "unknown", "red"),
         kind.fingerprint.message[:70],
         Text(kind.fingerprint.place, "dim"),

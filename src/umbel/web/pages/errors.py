@@ -142,7 +142,8 @@ def load(deps: Deps, range_: str = "", show_: str = "", looked: Looked | None = 
     every.sort(key=lambda row: (not row.regressed, not row.new, -row.count))
     seen = {row.kind.fingerprint.key for row in every}
     resolved = [row for row in every if row.state == "resolved"]
-    rows = resolved if show_ == "resolved" else [row for row in every if row.state != "resolved"]
+    chosen = {"resolved": resolved, "all": every}
+    rows = chosen[show_] if show_ in chosen else [row for row in every if row.state != "resolved"]
     quiet = [_resolved(entry) for entry in entries.values() if entry.key not in seen]
     whole = merged(points)
     return Context(
