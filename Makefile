@@ -84,7 +84,7 @@ $(VENV_STAMP):
 	@touch $@
 
 $(DEV_STAMP): $(VENV_STAMP) pyproject.toml uv.lock
-	$(UV) sync --frozen --inexact --quiet --extra demo --extra top --extra parquet --extra alerts
+	$(UV) sync --frozen --inexact --quiet --extra demo --extra top --extra parquet --extra alerts --extra mcp
 	@touch $@
 
 # ClickHouse's engine (600 MB), linters of the image and the chart, Flower, and what builds the documentation: where they cannot be had, their tests say so (and fail in CI).
@@ -97,7 +97,7 @@ $(DOCS_STAMP): $(DEV_STAMP)
 	@touch $@
 
 $(BENCH_STAMP): $(DEV_STAMP)
-	$(UV) sync --frozen --inexact --quiet --extra demo --extra top --extra parquet --extra alerts --group bench
+	$(UV) sync --frozen --inexact --quiet --extra demo --extra top --extra parquet --extra alerts --extra mcp --group bench
 	@touch $@
 
 $(ASSETS_STAMP): package.json package-lock.json scripts/assets.py

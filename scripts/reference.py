@@ -22,6 +22,7 @@ from umbel.model.event import CLASS_OF_TYPE, CustomEvent, Event, KnownEvent, Tas
 from umbel.settings import GIB, MIB, OPTIONS
 from umbel.settings_option import Option
 from umbel.web import routes
+from umbel.web.api_document import complete
 from umbel.web.permits import PERMITS
 
 #: What a permit asks of who comes, in words.
@@ -117,7 +118,7 @@ def document() -> Mapping[str, Any]:
     """The OpenAPI document that a running Umbel gives."""
     app = FastAPI(title="Umbel")
     routes.install(app)
-    return app.openapi()
+    return complete(app.openapi(), login=True, metrics=False)
 
 
 def _type(schema: Mapping[str, Any]) -> str:

@@ -12,6 +12,9 @@ from typing import Final
 
 from umbel.errors import SettingsError
 
+#: Header of a request that is to be shown no arguments and results, whatever the role sees.
+HIDE: Final = "Umbel-Hide"
+
 
 class Role(IntEnum):
     """Each may do what the one before it may."""

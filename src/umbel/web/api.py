@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import Response
@@ -12,9 +12,9 @@ from umbel.model.search import parse
 from umbel.model.task import summarize
 from umbel.web import api_views as views
 from umbel.web.api_bodies import answer
+from umbel.web.api_document import problems
 from umbel.web.api_models import (
     CountOut,
-    ErrorBody,
     IngestOut,
     LedgersOut,
     QuarantineOut,
@@ -26,17 +26,16 @@ from umbel.web.api_models import (
 from umbel.web.deps import Injected
 from umbel.web.queue_names import QUEUES, queue_names
 
-_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    "default": {"model": ErrorBody, "description": "400: a wrong parameter; 404: unknown; 503: no answer just now."}
-}
+router = APIRouter(prefix="/api/v1", responses=problems(400))
 
-router = APIRouter(prefix="/api/v1", responses=_ERRORS)
+#: Of a route that gives one thing.
+_ONE: Final = problems(404)
 
 Search = Annotated[str, Query(description="A search in the query language, such as `state:FAILURE name:shop.*`.")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="Items in the answer.")]
 
 
-@router.get("/tasks", response_model=TasksOut, tags=["tasks"])
+@router.get("/tasks", response_model=TasksOut, operation_id="list_tasks", tags=["tasks"])
 def tasks(
     deps: Injected,
     q: Search = "",
@@ -50,14 +49,14 @@ def tasks(
     return answer(TasksOut(items, page.next))
 
 
-@router.get("/tasks/count", response_model=CountOut, tags=["tasks"])
+@router.get("/tasks/count", response_model=CountOut, operation_id="count_tasks", tags=["tasks"])
 def tasks_count(deps: Injected, q: Search = "") -> Response:
     """How many tasks match, counted up to a bound."""
     count = deps.reader.count(parse(q, deps.clock.now()))
     return answer(CountOut(count.n, count.capped))
 
 
-@router.get("/tasks/{task_id:path}", response_model=TaskOut, tags=["tasks"])
+@router.get("/tasks/{task_id:path}", response_model=TaskOut, operation_id="get_task", responses=_ONE, tags=["tasks"])
 def task(deps: Injected, task_id: str) -> Response:
     """One task with its attempts."""
     record = deps.reader.task(task_id)
@@ -66,20 +65,24 @@ def task(deps: Injected, task_id: str) -> Response:
     return answer(views.task(summarize(record), record))
 
 
-@router.get("/workers", response_model=WorkersOut, tags=["workers"])
+@router.get("/workers", response_model=WorkersOut, operation_id="list_workers", tags=["workers"])
 def workers(deps: Injected) -> Response:
     """Worker processes seen within retention."""
     now = deps.clock.now()
     return answer(WorkersOut([views.worker(found, now) for found in deps.reader.workers()]))
 
 
-@router.get("/queues", response_model=QueuesOut, tags=["queues"])
+@router.get("/queues", response_model=QueuesOut, operation_id="list_queues", tags=["queues"])
 def queues(
     deps: Injected,
     name: Annotated[
-        list[str] | None,
-        Query(max_length=QUEUES, description="Queues to ask for; those of the latest tasks unless given."),
-    ] = None,
+        list[str],
+        Query(
+            default_factory=list,
+            max_length=QUEUES,
+            description="Queues to ask for; those of the latest tasks unless given.",
+        ),
+    ],
 ) -> Response:
     """How many messages wait, as the broker tells just now."""
     if deps.queues is None:
@@ -88,7 +91,7 @@ def queues(
     return answer(QueuesOut([views.queue(depth) for depth in depths]))
 
 
-@router.get("/ingest", response_model=IngestOut, tags=["ingest"])
+@router.get("/ingest", response_model=IngestOut, operation_id="get_ingest", tags=["ingest"])
 def ingest(deps: Injected) -> Response:
     """The books, and how the flow stands."""
     pipeline = deps.pipeline()
@@ -97,7 +100,7 @@ def ingest(deps: Injected) -> Response:
     return answer(views.ingest(pipeline))
 
 
-@router.get("/ledger", response_model=LedgersOut, tags=["ingest"])
+@router.get("/ledger", response_model=LedgersOut, operation_id="list_ledger", tags=["ingest"])
 def ledger(
     deps: Injected,
     limit: Limit = 200,
@@ -109,7 +112,7 @@ def ledger(
     return answer(LedgersOut([views.ledger(entry) for entry in deps.reader.ledger(limit, since)]))
 
 
-@router.get("/quarantine", response_model=QuarantineOut, tags=["ingest"])
+@router.get("/quarantine", response_model=QuarantineOut, operation_id="list_quarantine", tags=["ingest"])
 def quarantine(deps: Injected, limit: Limit = 100) -> Response:
     """Events that could not be understood."""
     return answer(QuarantineOut([views.quarantined(item) for item in deps.reader.quarantine(limit)]))

@@ -22,7 +22,8 @@ from umbel.stores.base import StoreReader
 from umbel.web.actions import Actions, actor
 from umbel.web.again import Found
 from umbel.web.api_bodies import BODY, answer, decoded, schema
-from umbel.web.api_models import ErrorBody
+from umbel.web.api_control_models import RunOut, StartedOut
+from umbel.web.api_document import problems
 from umbel.web.deps import Deps, get_deps, identity_of
 from umbel.web.queue_names import DEFAULT_QUEUE
 from umbel.web.rerun import MOST, RATE, Outcome, Sender, paced
@@ -33,15 +34,25 @@ log = logging.getLogger(__name__)
 PAGE: Final = 500
 #: Bytes of a body: ids by the thousand, or long arguments.
 MANY: Final = 8 * BODY
-_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    "default": {
-        "model": ErrorBody,
-        "description": "400: a wrong body; 403: read-only; 404: no such task; 409: its arguments are not known;"
-        " 503: no broker, or it cannot be reached.",
+_PLANNED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": RunOut, "description": "What would be sent (`dry_run`)."},
+    201: {"model": RunOut, "description": "What was sent."},
+    **problems(404, 409),
+}
+_LINES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "A line of JSON for each task as it is sent or skipped, the sums last.",
+        "content": {
+            "application/x-ndjson": {
+                "schema": {"type": "string"},
+                "example": '{"task_id":"a","outcome":"sent","new_id":"b","text":"the result backend"}\n'
+                '{"outcomes":{"sent":1},"seconds":0.1}\n',
+            }
+        },
     }
 }
 
-router = APIRouter(prefix="/api/v1", responses=_ERRORS, tags=["control"])
+router = APIRouter(prefix="/api/v1", responses=problems(400, 413), tags=["control"])
 
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 Text = Annotated[str, Meta(max_length=1_000)]
@@ -126,7 +137,13 @@ async def found_of(request: Request, task_id: str, *, touch: bool = False) -> Fo
     return found
 
 
-@router.post("/tasks/{task_id:path}/run-again", openapi_extra=schema(RunAgain))
+@router.post(
+    "/tasks/{task_id:path}/run-again",
+    status_code=201,
+    operation_id="run_again",
+    responses=_PLANNED,
+    openapi_extra=schema(RunAgain),
+)
 async def run_again(request: Request, task_id: str) -> Response:
     """Send a task once more, with its true arguments or those that the body gives; the new run is linked to it."""
     changes: RunAgain = await decoded(request, RunAgain, MANY)
@@ -137,22 +154,30 @@ async def run_again(request: Request, task_id: str) -> Response:
         raise HTTPException(409, told)
     outgoing = _applied(lambda: changes.applied(found.parcel, found.lifetime))
     if changes.dry_run:
-        return answer({"task_id": task_id, **_told(found, outgoing)})
+        return answer(_told(found, outgoing, None))
     new = await sent(lambda: sender_of(request).again(found, outgoing, actor(request, "api")))
-    return answer({"id": new, "task_id": task_id, **_told(found, outgoing)}, 201)
+    return answer(_told(found, outgoing, new), 201)
 
 
-@router.post("/tasks", openapi_extra=schema(StartTask))
+@router.post(
+    "/tasks", status_code=201, response_model=StartedOut, operation_id="start_task", openapi_extra=schema(StartTask)
+)
 async def start(request: Request) -> Response:
     """Send a task by its name."""
     sender = sender_of(request)
     wanted: StartTask = await decoded(request, StartTask, MANY)
     outgoing = _applied(lambda: wanted.applied(Parcel(wanted.name, exchange="", routing_key=DEFAULT_QUEUE)))
     new = await sent(lambda: sender.start(outgoing, actor(request, "api")))
-    return answer({"id": new}, 201)
+    return answer(StartedOut(new), 201)
 
 
-@router.post("/run-again", openapi_extra=schema(RunManyAgain))
+@router.post(
+    "/run-again",
+    response_class=Response,
+    operation_id="run_many_again",
+    responses=_LINES,
+    openapi_extra=schema(RunManyAgain),
+)
 async def run_many_again(request: Request) -> Response:
     """Run many tasks again: a line of JSON for each as it is sent or skipped, the sums last.
 
@@ -212,20 +237,22 @@ def _applied(apply: Callable[[], Outgoing]) -> Outgoing:
         raise HTTPException(400, str(error)) from error
 
 
-def _told(found: Found, outgoing: Outgoing) -> dict[str, Any]:
+def _told(found: Found, outgoing: Outgoing, new: str | None) -> RunOut:
     parcel = outgoing.parcel
-    return {
-        "source": found.source.value,
-        "exact": found.exact,
-        "name": parcel.name,
-        "args": list(parcel.args),
-        "kwargs": dict(parcel.kwargs),
-        "exchange": parcel.exchange,
-        "routing_key": parcel.routing_key or None,
-        "priority": parcel.priority,
-        "time_limit": parcel.time_limit,
-        "soft_time_limit": parcel.soft_time_limit,
-        "expires_in": outgoing.expires_in,
-        "notes": list(found.notes),
-        "misses": list(found.misses),
-    }
+    return RunOut(
+        id=new,
+        task_id=found.task.id,
+        source=found.source.value,
+        exact=found.exact,
+        name=parcel.name,
+        args=list(parcel.args),
+        kwargs=dict(parcel.kwargs),
+        exchange=parcel.exchange,
+        routing_key=parcel.routing_key or None,
+        priority=parcel.priority,
+        time_limit=parcel.time_limit,
+        soft_time_limit=parcel.soft_time_limit,
+        expires_in=outgoing.expires_in,
+        notes=list(found.notes),
+        misses=list(found.misses),
+    )

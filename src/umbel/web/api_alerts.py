@@ -13,11 +13,12 @@ from umbel.alerts.records import Silence
 from umbel.model.task import rfc3339
 from umbel.web.alerting import Held, View
 from umbel.web.api_bodies import answer, decoded, schema
-from umbel.web.api_models import AlertOut, AlertRuleOut, AlertsOut, ErrorBody, SilenceOut
+from umbel.web.api_document import problems
+from umbel.web.api_models import AlertOut, AlertRuleOut, AlertsOut, SilenceOut
 from umbel.web.deps import Deps, Injected
 from umbel.web.pages.alerts import ended, silenced, words
 
-router = APIRouter(prefix="/api/v1", tags=["alerts"], responses={"default": {"model": ErrorBody}})
+router = APIRouter(prefix="/api/v1", tags=["alerts"], responses=problems())
 
 #: Bytes of a silence's body.
 BODY = 16 * 1024
@@ -33,13 +34,20 @@ class SilenceIn(msgspec.Struct, forbid_unknown_fields=True):
     subject: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "*"
 
 
-@router.get("/alerts", response_model=AlertsOut)
+@router.get("/alerts", response_model=AlertsOut, operation_id="list_alerts")
 def alerts(deps: Injected) -> Response:
     """What fires or may yet, the gravest first; every rule with what it measured; silences."""
     return answer(_out(deps, deps.board.view()))
 
 
-@router.post("/alerts/silences", status_code=201, response_model=SilenceOut, openapi_extra=schema(SilenceIn))
+@router.post(
+    "/alerts/silences",
+    status_code=201,
+    response_model=SilenceOut,
+    operation_id="enter_silence",
+    responses=problems(400, 404, 413),
+    openapi_extra=schema(SilenceIn),
+)
 async def silence(request: Request, deps: Injected) -> Response:
     """Keep something quiet for a while: it is judged, and not told until the silence ends."""
     told: SilenceIn = await decoded(request, SilenceIn, BODY, what="is no silence")
@@ -49,7 +57,12 @@ async def silence(request: Request, deps: Injected) -> Response:
     return answer(_silence(key, made), 201)
 
 
-@router.post("/alerts/silences/{silence_id}/end", response_model=SilenceOut)
+@router.post(
+    "/alerts/silences/{silence_id}/end",
+    response_model=SilenceOut,
+    operation_id="end_silence",
+    responses=problems(404),
+)
 async def end(request: Request, silence_id: str, deps: Injected) -> Response:
     """End a silence before its time."""
     await _kept(deps)

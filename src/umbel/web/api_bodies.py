@@ -8,6 +8,8 @@ import msgspec
 from fastapi import HTTPException, Request
 from fastapi.responses import Response
 
+from umbel.web.api_document import body
+
 #: Bytes of a body.
 BODY: Final = 1024 * 1024
 
@@ -34,7 +36,7 @@ async def decoded(request: Request, kind: type[Any], limit: int = BODY, *, what:
 def schema(kind: type[Any]) -> dict[str, Any]:
     """The `openapi_extra` of a route whose body is `kind`."""
     _, components = msgspec.json.schema_components([kind], ref_template="#/components/schemas/{name}")
-    return {"requestBody": {"content": {"application/json": {"schema": components[kind.__name__]}}}}
+    return body(components, kind.__name__)
 
 
 def answer(value: object, status: int = 200) -> Response:

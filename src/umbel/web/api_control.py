@@ -16,7 +16,8 @@ from umbel.control.commands import COMMANDS, Command, Reply
 from umbel.model.task import rfc3339
 from umbel.web.actions import Actions, actor, summed
 from umbel.web.api_bodies import answer, decoded, schema
-from umbel.web.api_models import AuditOut, AuditReplyOut, AuditsOut, ControlOut, ErrorBody, ReplyOut
+from umbel.web.api_control_models import AuditOut, AuditReplyOut, AuditsOut, ControlOut, ReplyOut
+from umbel.web.api_document import problems
 from umbel.web.deps import Injected
 
 #: Actions of the audit trail that an export holds in memory.
@@ -24,11 +25,11 @@ EXPORTED: Final = 500
 #: Commands that are too grave to go to every worker by leaving out whom they are for.
 NAMED: Final = frozenset({"shutdown", "pool_restart", "pool_grow", "pool_shrink", "autoscale"})
 
-_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    "default": {"model": ErrorBody, "description": "400: a wrong body; 403: read-only; 503: no broker or audit trail."}
+_LINES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "Lines.", "content": {"application/jsonl": {"schema": {"type": "string"}}}}
 }
 
-router = APIRouter(prefix="/api/v1", responses=_ERRORS)
+router = APIRouter(prefix="/api/v1", responses=problems(400))
 
 Patience = Annotated[
     float, Query(alias="timeout", ge=0.1, le=60, description="Seconds to wait for the slowest worker.")
@@ -55,6 +56,8 @@ for _kind in COMMANDS.values():
         _route(_kind),
         methods=["POST"],
         response_model=ControlOut,
+        operation_id=f"control_{_kind.method}",
+        responses=problems(413),
         openapi_extra=schema(_kind),
         tags=["control"],
     )
@@ -66,7 +69,7 @@ async def unknown(command: str) -> Response:
     raise HTTPException(404, f"There is no command {command[:100]!r}; known are {', '.join(sorted(COMMANDS))}.")
 
 
-@router.get("/audit", response_model=AuditsOut, tags=["control"])
+@router.get("/audit", response_model=AuditsOut, operation_id="list_audit", tags=["control"])
 async def audit(
     deps: Injected,
     limit: Annotated[int, Query(ge=1, le=1_000, description="Items in the answer.")] = 50,
@@ -80,7 +83,7 @@ async def audit(
     return answer(AuditsOut([_recorded(item) for item in found]))
 
 
-@router.get("/audit/export", response_class=Response, tags=["control"])
+@router.get("/audit/export", response_class=Response, operation_id="export_audit", responses=_LINES, tags=["control"])
 async def audit_export(deps: Injected) -> Response:
     """The whole audit trail as JSON lines, the newest first, in the shape of the items of `audit`."""
     trail = deps.audit

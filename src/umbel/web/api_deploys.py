@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from anyio import to_thread
@@ -13,14 +13,15 @@ from umbel.control.audit import Action, Told
 from umbel.model.task import epoch, rfc3339
 from umbel.stores.journal import Entry, Kind
 from umbel.web.actions import Actions, actor
-from umbel.web.api_bodies import answer, decoded
-from umbel.web.api_models import DeployOut, DeploysOut, ErrorBody
+from umbel.web.api_bodies import answer, decoded, schema
+from umbel.web.api_document import problems
+from umbel.web.api_models import DeployOut, DeploysOut
 from umbel.web.deps import Injected
 
 #: Bytes of a deploy's body.
 BODY: Final = 16 * 1024
 
-router = APIRouter(prefix="/api/v1", responses={"default": {"model": ErrorBody}})
+router = APIRouter(prefix="/api/v1", responses=problems(400), tags=["deploys"])
 
 
 class Deploy(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,13 +35,14 @@ class Deploy(msgspec.Struct, forbid_unknown_fields=True):
     at: str = ""
 
 
-def _body() -> dict[str, Any]:
-    schema = msgspec.json.schema(Deploy)
-    (inner,) = schema["$defs"].values()
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": inner}}}}
-
-
-@router.post("/deploys", status_code=201, response_model=DeployOut, tags=["deploys"], openapi_extra=_body())
+@router.post(
+    "/deploys",
+    status_code=201,
+    response_model=DeployOut,
+    operation_id="enter_deploy",
+    responses=problems(413),
+    openapi_extra=schema(Deploy),
+)
 async def enter(request: Request, deps: Injected) -> Response:
     """Enter a deploy; the same version of the same service at the same moment is one deploy, however often it comes."""
     actions: Actions = request.app.state.actions
@@ -62,7 +64,7 @@ async def enter(request: Request, deps: Injected) -> Response:
     return answer(_out(entry), 201)
 
 
-@router.get("/deploys", response_model=DeploysOut, tags=["deploys"])
+@router.get("/deploys", response_model=DeploysOut, operation_id="list_deploys")
 def deploys(
     deps: Injected,
     limit: Annotated[int, Query(ge=1, le=1_000, description="Deploys in the answer.")] = 100,

@@ -24,7 +24,7 @@ from umbel.export.columns import COLUMNS, columns_of
 from umbel.export.rows import rows
 from umbel.export.sheets import Sheet
 from umbel.model.search import parse
-from umbel.web.api_models import ErrorBody
+from umbel.web.api_document import problems
 from umbel.web.deps import Injected
 
 log = logging.getLogger(__name__)
@@ -119,17 +119,27 @@ def _pieces(sheet: Sheet, pages: Iterator[list[Any]]) -> Iterator[bytes]:
     yield sheet.end()
 
 
-_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    "default": {
-        "model": ErrorBody,
-        "description": "400: a wrong parameter; 501: Parquet is not installed; 503: too many exports, or no store.",
+_FILE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The file.",
+        "content": {
+            "text/csv": {"schema": {"type": "string"}},
+            "application/jsonl": {"schema": {"type": "string", "description": "An object a line."}},
+            "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
+        },
+        "headers": {
+            "X-Umbel-Tasks": {
+                "description": "How many tasks matched when it began; `10000+` for more than that.",
+                "schema": {"type": "string"},
+            },
+        },
     }
 }
 
-router = APIRouter(prefix="/api/v1", responses=_ERRORS)
+router = APIRouter(prefix="/api/v1", responses=problems(400, 501))
 
 
-@router.get("/tasks/export", response_class=Response, tags=["tasks"])
+@router.get("/tasks/export", response_class=Response, operation_id="export_tasks", responses=_FILE, tags=["tasks"])
 def export(
     request: Request,
     deps: Injected,

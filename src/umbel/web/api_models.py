@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -203,64 +203,6 @@ class QuarantineOut:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyOut:
-    """What one worker answered to a command."""
-
-    worker: str
-    outcome: Annotated[
-        str,
-        Field(
-            description="ok; refused: it answered with an error; unreadable: no JSON, or too much of it; silent: no"
-            " answer in time, it may still carry the command out; sent: the command has no answer."
-        ),
-    ]
-    value: Annotated[Any, Field(description="Its answer, as Celery gives it.")]
-    error: str | None
-    seconds: Annotated[float, Field(description="From the sending of the command to the answer.")]
-
-
-@dataclass(frozen=True, slots=True)
-class ControlOut:
-    """What came of a command."""
-
-    command: str
-    outcomes: Annotated[dict[str, int], Field(description="Workers by outcome.")]
-    replies: list[ReplyOut]
-
-
-@dataclass(frozen=True, slots=True)
-class AuditReplyOut:
-    """A worker's answer as the audit trail keeps it; without a worker: why nothing was done."""
-
-    worker: str | None
-    outcome: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditOut:
-    """Something that somebody had Umbel do."""
-
-    id: int
-    at: Time | None
-    who: Annotated[str | None, Field(description="The signed-in user; null where nobody signs in.")]
-    origin: Annotated[str, Field(description="The client's address.")]
-    via: Annotated[str, Field(description="api, page, or flower for Flower's routes.")]
-    action: str
-    arguments: dict[str, Any]
-    destination: Annotated[list[str], Field(description="The workers addressed; none: all of them.")]
-    ended_at: Annotated[Time | None, Field(description="null while it is under way, or if the process died over it.")]
-    replies: list[AuditReplyOut]
-
-
-@dataclass(frozen=True, slots=True)
-class AuditsOut:
-    """Entries of the audit trail, the newest first."""
-
-    items: list[AuditOut]
-
-
-@dataclass(frozen=True, slots=True)
 class ErrorOut:
     """What went wrong."""
 
@@ -432,3 +374,99 @@ class WorkflowOut:
     results_read: int
     results_wanted: int
     problem: Annotated[str | None, Field(description="Why the result backend could not be asked.")]
+
+
+@dataclass(frozen=True, slots=True)
+class PercentilesOut:
+    """Seconds; null where nothing was measured."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NameOut:
+    """One task name within the span."""
+
+    name: str
+    ended: Annotated[int, Field(description="Tasks that succeeded, failed or were revoked.")]
+    rate: Annotated[float, Field(description="Ended tasks a second.")]
+    failed: int
+    retried: int
+    failure_share: Annotated[float | None, Field(description="Failed of succeeded and failed, 0 to 1.")]
+    wait: PercentilesOut
+    run: PercentilesOut
+
+
+@dataclass(frozen=True, slots=True)
+class NamesOut:
+    """Task names that ran in the span, in the order asked for."""
+
+    items: list[NameOut]
+    more: Annotated[bool, Field(description="There are more than `limit`.")]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorKindOut:
+    """Failures of one kind: the same class, place and message, as far as it does not vary."""
+
+    key: Annotated[str, Field(description="Its fingerprint, which stays the same.")]
+    type: str
+    message: Annotated[str, Field(description="With `<n>`, `<id>`, `<time>` and `<address>` for what varies.")]
+    place: Annotated[str, Field(description="File and function that raised it.")]
+    state: Annotated[str, Field(description="open, resolved, or regressed: resolved, and failed again since.")]
+    new: Annotated[bool, Field(description="It was first seen in the last part of the span.")]
+    count: Annotated[int, Field(description="Failures in the span.")]
+    estimated: Annotated[bool, Field(description="`count` is a share of failures of which not each was looked at.")]
+    names: Annotated[dict[str, int], Field(description="Failures by task name.")]
+    first_at: Time | None
+    last_at: Time | None
+    latest_id: Annotated[str | None, Field(description="The newest task that failed so.")]
+    resolved_at: Time | None
+    resolved_by: str | None
+    search: Annotated[str | None, Field(description="The search that lists such failures.")]
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorsOut:
+    """Failures by kind: back again first, then new, then by how often they failed."""
+
+    items: list[ErrorKindOut]
+    failed: Annotated[int, Field(description="Failures in the span, by the rollups.")]
+    looked_at: Annotated[int, Field(description="How many of them were looked at one by one.")]
+    complete: Annotated[bool, Field(description="false where `items` lacks kinds of failure of the span.")]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOut:
+    """One thing that is different from the day before."""
+
+    kind: Annotated[str, Field(description="new, slower, failing or gone.")]
+    subject: str
+    detail: str
+    search: Annotated[str | None, Field(description="The search that shows it.")]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesOut:
+    """What is different, the weightiest first."""
+
+    items: list[ChangeOut]
+    compared: Annotated[bool, Field(description="false where there is no day before to compare with yet.")]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOut:
+    """One thing that was looked at."""
+
+    status: Annotated[str, Field(description="ok, degraded or down.")]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadinessOut:
+    """Every check by its name, and the worst of them."""
+
+    status: Annotated[str, Field(description="ok, degraded or down.")]
+    checks: dict[str, CheckOut]

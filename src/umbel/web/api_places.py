@@ -14,7 +14,7 @@ from pydantic import Field as FieldInfo
 from umbel.access.identity import Identity, Permit
 from umbel.model.query import Compare, Field, Op, Page
 from umbel.web.api_bodies import answer
-from umbel.web.api_models import ErrorBody
+from umbel.web.api_document import problems
 from umbel.web.deps import Deps, Injected, identity_of
 from umbel.web.pages.deeds import controllable
 from umbel.web.pages.views import shared_views
@@ -35,7 +35,7 @@ INNER: Final = (
     ("Audit trail", "/audit", Permit.ADMIN),
 )
 
-router = APIRouter(prefix="/api/v1", responses={"default": {"model": ErrorBody, "description": "400: too long."}})
+router = APIRouter(prefix="/api/v1", responses=problems(400))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class PlacesOut:
     items: list[PlaceOut]
 
 
-@router.get("/places", response_model=PlacesOut, tags=["tasks"])
+@router.get("/places", response_model=PlacesOut, operation_id="list_places", tags=["tasks"])
 def places(
     request: Request,
     deps: Injected,

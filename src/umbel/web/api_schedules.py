@@ -7,15 +7,16 @@ from fastapi.responses import Response
 
 from umbel.model.task import rfc3339
 from umbel.web.api_bodies import answer
-from umbel.web.api_models import ErrorBody, ScheduleOut, SchedulesOut
+from umbel.web.api_document import problems
+from umbel.web.api_models import ScheduleOut, SchedulesOut
 from umbel.web.deps import Injected
 from umbel.web.pages.schedules import load
 from umbel.web.punctuality import Row
 
-router = APIRouter(prefix="/api/v1", responses={"default": {"model": ErrorBody}})
+router = APIRouter(prefix="/api/v1", responses=problems())
 
 
-@router.get("/schedules", response_model=SchedulesOut, tags=["schedules"])
+@router.get("/schedules", response_model=SchedulesOut, operation_id="list_schedules", tags=["schedules"])
 def schedules(deps: Injected) -> Response:
     """Every entry of beat that can be read, those that are missed or late first."""
     context = load(deps)

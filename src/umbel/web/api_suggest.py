@@ -12,14 +12,14 @@ from pydantic import Field as FieldInfo
 from umbel.model.search import MAX_LENGTH
 from umbel.model.suggest import expected, matching
 from umbel.web.api_bodies import answer
-from umbel.web.api_models import ErrorBody
+from umbel.web.api_document import problems
 from umbel.web.deps import Injected
 from umbel.web.seen import values_of
 
 #: Suggestions in one answer.
 ITEMS: Final = 20
 
-router = APIRouter(prefix="/api/v1", responses={"default": {"model": ErrorBody, "description": "400: too long."}})
+router = APIRouter(prefix="/api/v1", responses=problems(400))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class SuggestOut:
     items: list[SuggestionOut]
 
 
-@router.get("/suggest", response_model=SuggestOut, tags=["tasks"])
+@router.get("/suggest", response_model=SuggestOut, operation_id="suggest", tags=["tasks"])
 def suggest(
     request: Request,
     deps: Injected,

@@ -10,15 +10,16 @@ from fastapi.responses import Response
 from umbel.model.task import rfc3339
 from umbel.model.workflow import Node
 from umbel.web.api_bodies import answer
-from umbel.web.api_models import ErrorBody, StepOut, WorkflowOut, WorkflowTaskOut
+from umbel.web.api_document import problems
+from umbel.web.api_models import StepOut, WorkflowOut, WorkflowTaskOut
 from umbel.web.deps import Injected
 from umbel.web.families import TASKS, workflow_of
 from umbel.web.kinship import Told
 
-router = APIRouter(prefix="/api/v1", responses={"default": {"model": ErrorBody}})
+router = APIRouter(prefix="/api/v1", responses=problems(400, 404))
 
 
-@router.get("/tasks/{task_id:path}/workflow", response_model=WorkflowOut, tags=["tasks"])
+@router.get("/tasks/{task_id:path}/workflow", response_model=WorkflowOut, operation_id="get_workflow", tags=["tasks"])
 def workflow(
     request: Request,
     deps: Injected,

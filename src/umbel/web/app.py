@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -16,6 +16,7 @@ from umbel import __version__
 from umbel.stores.base import CommitNews
 from umbel.web import errors, routes
 from umbel.web.actions import Actions
+from umbel.web.api_document import complete
 from umbel.web.api_export import Exports
 from umbel.web.assets import Assets
 from umbel.web.bulk import Bulks
@@ -43,11 +44,21 @@ _ABOUT: Final = """What Umbel knows of Celery's tasks, workers and queues, and o
 
 Times are RFC 3339 in UTC, durations are seconds, what is unknown is `null`. Searches (`q`) are written in the query
 language of the tasks page. Errors are `{"error": {"message": …, "position": …}}`; `position` is the offset into `q`.
+
+A request with the header `Umbel-Hide: data` is shown no arguments and results, whatever its role sees. Flower's
+addresses are not described here: they answer as Flower 2.2 does.
 """
 
 
 class _App(FastAPI):
-    """FastAPI within our middleware, which also covers the answers to unexpected errors."""
+    """FastAPI within our middleware, which also covers the answers to unexpected errors; its document made whole."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            deps: Deps = self.state.deps
+            metrics = deps.settings.protect_metrics
+            self.openapi_schema = complete(super().openapi(), login=deps.login is not None, metrics=metrics)
+        return self.openapi_schema
 
     def build_middleware_stack(self) -> ASGIApp:
         deps: Deps = self.state.deps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from umbel.access.identity import EVERYBODY, STRANGER, Identity, Permit
+from umbel.access.identity import EVERYBODY, HIDE, STRANGER, Identity, Permit
 from umbel.clock import Clock
 from umbel.errors import StoreError
 from umbel.settings import Settings
@@ -98,6 +99,8 @@ class Gate:
         if who is None and permit is not Permit.OPEN:
             return Refused(401, "Sign in first.")
         known = who or STRANGER
+        if HIDE in request.headers:
+            known = replace(known, data=False)
         scope["umbel.identity"], scope["umbel.user"] = known, known.name
         if permit is Permit.OPEN:
             return None

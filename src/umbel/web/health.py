@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
@@ -16,6 +16,7 @@ from umbel import status
 from umbel.metrics import names
 from umbel.metrics.names import Measured, Snapshot
 from umbel.model.worker import Worker
+from umbel.web.api_models import ReadinessOut
 from umbel.web.deps import Deps, Injected
 from umbel.web.hints import Hub
 from umbel.web.measured import Surroundings
@@ -47,13 +48,28 @@ class Probe:
         return Readiness(Level.DOWN, {"store": late})
 
 
-@router.get("/healthz", include_in_schema=False)
+_LIVES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "`ok`.", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+_READY: Final[dict[int | str, dict[str, Any]]] = {
+    503: {"model": ReadinessOut, "description": "The store or the collector is down; the same shape."}
+}
+_METRICS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "In Prometheus' text format.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+    **{
+        status: {"description": why, "content": {"text/plain": {"schema": {"type": "string"}}}}
+        for status, why in ((401, "Nobody has signed in."), (503, "The store cannot be read."))
+    },
+}
+
+
+@router.get("/healthz", response_class=Response, operation_id="healthz", responses=_LIVES, tags=["health"])
 async def healthz() -> Response:
     """Touches nothing: neither the store nor a thread."""
     return PlainTextResponse("ok")
 
 
-@router.get("/readyz", include_in_schema=False)
+@router.get("/readyz", response_model=ReadinessOut, operation_id="readyz", responses=_READY, tags=["health"])
 async def readyz(request: Request) -> Response:
     """What is behind, disconnected or failing; 503 when the store or the collector is down."""
     probe: Probe = request.app.state.probe
@@ -62,7 +78,7 @@ async def readyz(request: Request) -> Response:
     return Response(msgspec.json.encode(readiness), status, {"Cache-Control": "no-store"}, "application/json")
 
 
-@router.get("/metrics", include_in_schema=False)
+@router.get("/metrics", response_class=Response, operation_id="metrics", responses=_METRICS, tags=["health"])
 def metrics(request: Request, deps: Injected) -> Response:
     """For Prometheus."""
     pipeline = deps.pipeline()

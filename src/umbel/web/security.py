@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from umbel.logs import Limited
@@ -57,7 +57,7 @@ class Security:
         reason = self._refusal(scope["method"], Headers(scope=scope))
         if reason:
             limited.warning("refused", f"refused {scope['method']} {scope['path'][:200]!r}: {reason}")
-            await PlainTextResponse(f"{reason}\n", 403)(scope, receive, guarded)
+            await _refused(scope["path"], reason)(scope, receive, guarded)
             return
         await self._app(scope, receive, guarded)
 
@@ -99,6 +99,13 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _refused(path: str, reason: str) -> Response:
+    """As the API tells errors, and else as text: this stands before everything that could render a page."""
+    if "/api/v1/" in path:
+        return JSONResponse({"error": {"message": reason}}, 403)
+    return PlainTextResponse(f"{reason}\n", 403)
 
 
 def _name(host: str) -> str:

@@ -99,8 +99,7 @@ def load(deps: Deps, range_: str = "", sort: str = "ended") -> Context:
     """Everything that the page shows, read from the store."""
     now, span = deps.clock.now(), span_of(range_)
     start = span.start(now)
-    rows = [_row(point, span) for point in deps.reader.rollup_names(start, start + span.length)]
-    rows.sort(key=lambda row: (-SORTS[sort][1](row), row.name))
+    rows = ranked(deps.reader, span, start, sort)
     drawn = [_drawn(deps.reader, row, span, start) for row in rows[:DRAWN]]
     return Context(
         span=span,
@@ -111,6 +110,12 @@ def load(deps: Deps, range_: str = "", sort: str = "ended") -> Context:
         hidden=max(0, len(rows) - ROWS),
         every=EVERY,
     )
+
+
+def ranked(reader: StoreReader, span: Span, start: int, sort: str) -> list[Row]:
+    """Every name that ran in the span that begins at `start` (UTC seconds), in one of the orders of `SORTS`."""
+    rows = [_row(point, span) for point in reader.rollup_names(start, start + span.length)]
+    return sorted(rows, key=lambda row: (-SORTS[sort][1](row), row.name))
 
 
 def _row(point: RollupPoint, span: Span) -> Row:

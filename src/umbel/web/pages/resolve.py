@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Annotated, Final
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from umbel.control.audit import Action, Told
 from umbel.stores.journal import Entry, Kind
 from umbel.web.actions import Actions, actor
-from umbel.web.api_models import ErrorBody, ErrorStateOut
+from umbel.web.api_document import problems
+from umbel.web.api_models import ErrorStateOut
 from umbel.web.deps import Deps, get_deps
 from umbel.web.forms import form
 from umbel.web.pages.errors import looked_at
@@ -20,12 +21,14 @@ from umbel.web.pages.spans import SPANS
 
 router = APIRouter()
 #: The same for programs.
-api = APIRouter(prefix="/api/v1", responses={"default": {"model": ErrorBody}})
+api = APIRouter(prefix="/api/v1", responses=problems(400, 404))
 
 #: Bytes of a form.
 FORM: Final = 4_096
 #: What may be done to a kind of failure.
 DEEDS: Final = ("resolve", "reopen")
+#: The same, as the API describes it.
+Deed = Annotated[str, Path(json_schema_extra={"enum": list(DEEDS)})]
 #: Characters kept of its place and message.
 TEXT: Final = 250
 
@@ -40,8 +43,8 @@ async def resolved(request: Request, key: str, deed: str, deps: Annotated[Deps, 
     return RedirectResponse(f"{deps.settings.url_prefix}/errors{query}", 303)
 
 
-@api.post("/errors/{key}/{deed}", response_model=ErrorStateOut, tags=["errors"])
-async def call(request: Request, key: str, deed: str, deps: Annotated[Deps, Depends(get_deps)]) -> Response:
+@api.post("/errors/{key}/{deed}", response_model=ErrorStateOut, operation_id="change_error", tags=["errors"])
+async def call(request: Request, key: str, deed: Deed, deps: Annotated[Deps, Depends(get_deps)]) -> Response:
     """`resolve` a kind of failure by its fingerprint, or `reopen` it. One that fails again reopens itself."""
     await _do(request, deps, key, deed, "api")
     return JSONResponse({"key": key, "state": "resolved" if deed == "resolve" else "open"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from anyio import to_thread
@@ -14,8 +14,9 @@ from msgspec import Meta, Struct
 
 from umbel.model.task import Summary, rfc3339
 from umbel.web.actions import actor
-from umbel.web.api_bodies import answer, decoded
-from umbel.web.api_models import ErrorBody
+from umbel.web.api_bodies import answer, decoded, schema
+from umbel.web.api_control_models import VerdictOut, VerdictsOut
+from umbel.web.api_document import problems
 from umbel.web.deps import get_deps, identity_of
 from umbel.web.forms import form
 from umbel.web.notes import Verdict
@@ -24,11 +25,14 @@ from umbel.web.render import page
 from umbel.web.stuck import LOOK, OLDER, Stuck
 
 router = APIRouter()
-api = APIRouter(prefix="/api/v1", tags=["control"], responses={"default": {"model": ErrorBody}})
+api = APIRouter(prefix="/api/v1", tags=["control"], responses=problems(400))
 
 FORM: Final = 16 * 1024
 #: Orphans that are listed.
 SHOWN: Final = 100
+
+
+Limit = Annotated[int, Query(ge=1, le=1_000, description="Items in the answer.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +74,24 @@ async def look(request: Request) -> HTMLResponse:
     return await _page(request, found, wanted.older_than / 60)
 
 
-@api.post("/stuck")
+@api.post(
+    "/stuck",
+    response_model=VerdictsOut,
+    operation_id="find_stuck",
+    responses=problems(413),
+    openapi_extra=schema(Look),
+)
 async def find(request: Request) -> Response:
     """Look for tasks without an end, at their workers and in the result backend by id; what was found of each.
 
-    The body: `{"older_than": seconds, "limit": n}`. Outcomes: `held` by a worker, `ended` by the result backend alone,
-    `orphaned`, `unknown`.
+    Outcomes: `held` by a worker, `ended` by the result backend alone, `orphaned`, `unknown`.
     """
     wanted: Look = await decoded(request, Look)
     return _answer(await _stuck(request).look(wanted.older_than, wanted.limit, actor(request, "api")))
 
 
-@api.get("/stuck")
-async def orphans(request: Request, limit: Annotated[int, Query(ge=1, le=1_000)] = SHOWN) -> Response:
+@api.get("/stuck", response_model=VerdictsOut, operation_id="list_orphans")
+async def orphans(request: Request, limit: Limit = SHOWN) -> Response:
     """Tasks that were found orphaned and still have no end, the latest finding first."""
     stuck = _stuck(request)
     return _answer([verdict for _, verdict in await to_thread.run_sync(stuck.orphans, limit)])
@@ -105,5 +114,6 @@ async def _page(request: Request, found: Sequence[Verdict] | None, minutes: floa
 
 
 def _answer(verdicts: Sequence[Verdict]) -> Response:
-    items: list[dict[str, Any]] = [{**one._asdict(), "at": rfc3339(one.at)} for one in verdicts]
-    return answer({"items": items})
+    return answer(
+        VerdictsOut([VerdictOut(one.task_id, rfc3339(one.at), one.outcome, one.evidence) for one in verdicts])
+    )
