@@ -246,6 +246,16 @@ def health(parts: tuple[str, ...], **given: Any) -> None:
     sys.exit(_home("health").main(read_settings(given), parts))
 
 
+_REMOTE: Final[Sequence[click.Parameter]] = (
+    click.Option(["url", "--url"], default="", metavar="URL", help="Ask the Umbel at this address, not the store."),
+    click.Option(
+        ["token", "--token"],
+        default="",
+        metavar="TOKEN",
+        envvar="UMBEL_TOKEN",
+        help="An API token of that Umbel.  [UMBEL_TOKEN]",
+    ),
+)
 _TASKS_PARAMS: Final[Sequence[click.Parameter]] = (
     click.Argument(["query"], nargs=-1),
     click.Option(
@@ -257,19 +267,20 @@ _TASKS_PARAMS: Final[Sequence[click.Parameter]] = (
     ),
     click.Option(["limit", "--limit"], type=click.IntRange(1), help="Tasks at most; 50 of a table, else all."),
     click.Option(["columns", "--columns"], default="", metavar="NAMES", help="Columns, with commas between."),
-    click.Option(["url", "--url"], default="", metavar="URL", help="Ask the Umbel at this address, not the store."),
+    *_REMOTE,
 )
 
 
 @main.command(params=[*_TASKS_PARAMS, *_options()])
-def tasks(query: tuple[str, ...], form: str, limit: int | None, columns: str, url: str, **given: Any) -> None:
+def tasks(query: tuple[str, ...], form: str, limit: int | None, columns: str, **given: Any) -> None:
     """Search the store: umbel tasks 'state:FAILURE received:>-1h'.
 
     Exits with 0 when done (also if nothing matches), 1 if the store or the other Umbel fails, 2 for a search or column
     that cannot be understood, 141 if whoever reads the output goes.
     """
     home = _home("tasks")
-    sys.exit(home.main(read_settings(given), home.Wanted(" ".join(query), form, columns, limit, url)))
+    wanted = home.Wanted(" ".join(query), form, columns, limit, given["url"], given["token"])
+    sys.exit(home.main(read_settings(given), wanted))
 
 
 @main.command(params=[click.Argument(["query"], nargs=-1), *_options()])

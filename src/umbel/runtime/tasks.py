@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
+from umbel.client import Client, NotAccepted, WrongSearch
 from umbel.clock import Clock, SystemClock
 from umbel.errors import QueryError, SettingsError
 from umbel.export.columns import Column, UnknownColumn, columns_of
 from umbel.export.rows import rows
 from umbel.model.search import parse
 from umbel.runtime.exports import sheet
-from umbel.runtime.remote import export
 from umbel.runtime.stores import open_reader
 from umbel.runtime.terminal import Progress, marked, table
 from umbel.settings import Settings
@@ -30,8 +30,6 @@ MADE_HERE: Final = ("table", "json")
 #: Exit statuses: the search is wrong, as of any wrong argument; whoever reads the output has gone.
 WRONG: Final = 2
 GONE: Final = 128 + 13
-
-_Stream = AbstractContextManager[tuple[str, Iterator[bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,7 @@ class Wanted:
     limit: int | None = None
     #: Of another Umbel; "": the store of the settings.
     url: str = ""
+    token: str = ""
 
     @property
     def chosen(self) -> list[Column]:
@@ -103,12 +102,19 @@ def _local(settings: Settings, wanted: Wanted, clock: Clock) -> Iterator[tuple[s
         reader.close()
 
 
-def _remote(wanted: Wanted) -> _Stream:
-    names = ",".join(column.name for column in wanted.chosen)
-    parameters: dict[str, str | int] = {"q": wanted.query, "format": wanted.sheet, "columns": names}
-    if wanted.most is not None:
-        parameters["limit"] = wanted.most
-    return export(wanted.url, parameters)
+@contextmanager
+def _remote(wanted: Wanted) -> Iterator[tuple[str, Iterator[bytes]]]:
+    names = [column.name for column in wanted.chosen]
+    try:
+        client = Client(wanted.url, token=wanted.token)
+    except NotAccepted as error:
+        raise SettingsError(f"--url, --token: {error}") from error
+    with client:
+        try:
+            with client.export(wanted.query, form=wanted.sheet, columns=names, limit=wanted.most) as export:
+                yield export.total, export.pieces
+        except WrongSearch as error:
+            raise QueryError(error.reason, error.position) from error
 
 
 def _write(wanted: Wanted, total: str, pieces: Iterator[bytes], clock: Clock) -> None:
