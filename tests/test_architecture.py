@@ -63,6 +63,7 @@ PLACES = {
     "umbel.demo": 5,
     "umbel.top": 5,
     "umbel.watch": 5,
+    "umbel.mcp": 5,
     "umbel.runtime": 5,
     "umbel.supervise": 6,
     "umbel.cli": 6,
@@ -77,7 +78,7 @@ UNITED = (0, 1, 6)
 #: These do without the adapters: what they need of them is handed to them.
 WITHOUT_ADAPTERS = ("umbel.ingest", "umbel.web", "umbel.demo")
 #: Pairs within a layer that go one way: composing everything includes composing the demo and the terminal.
-ONE_WAY = {("umbel.runtime", "umbel.demo"), ("umbel.runtime", "umbel.top"), ("umbel.runtime", "umbel.watch")}
+ONE_WAY = {("umbel.runtime", f"umbel.{name}") for name in ("demo", "top", "watch", "mcp")}
 #: Bare packages hold no code but their docstring, so anybody may name them.
 BARE = {"umbel", "umbel.control", *ADAPTERS}
 
@@ -93,16 +94,16 @@ HOMES: dict[str, tuple[str, ...]] = {
     "psycopg": ("umbel.stores",),
     "clickhouse_connect": ("umbel.stores",),
     "celery": ("umbel.control", "umbel.demo", "umbel.runtime", "umbel.cli"),
-    "fastapi": ("umbel.web"),
+    "fastapi": ("umbel.web", "umbel.runtime.inside"),
     "starlette": ("umbel.web",),
     "jinja2": ("umbel.web",),
     "markupsafe": ("umbel.web",),
     "anyio": ("umbel.web",),
-    "pydantic": ("umbel.web",),
+    "pydantic": ("umbel.web", "umbel.mcp"),
     "uvicorn": ("umbel.web", "umbel.runtime"),
     "prometheus_client": ("umbel.metrics.prometheus", "umbel.metrics.prometheus_tasks"),
     "click": ("umbel.cli", "umbel.runtime"),
-    "httpx2": ("umbel.client", "umbel.signin", "umbel.notify.ping"),
+    "httpx2": ("umbel.client", "umbel.signin", "umbel.runtime.inside", "umbel.notify.ping"),
     "apprise": ("umbel.notify.sender",),
     "authlib": ("umbel.signin",),
     "joserfc": ("umbel.signin",),
@@ -110,6 +111,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "setproctitle": ("umbel.runtime",),
     "textual": ("umbel.top",),
     "rich": ("umbel.top",),
+    "mcp": ("umbel.mcp",),
     "pyarrow": ("umbel.export.parquet",),
     "msgspec": ("umbel",),
 }
@@ -121,6 +123,7 @@ REGISTRIES = (
     "umbel.runtime.stores",
     "umbel.runtime.brokers",
     "umbel.runtime.top",
+    "umbel.runtime.mcp",
     "umbel.runtime.exports",
     "umbel.runtime.alerting",
     "umbel.cli",

@@ -32,6 +32,7 @@ _HOMES: Final = {
     "health": "umbel.runtime.health",
     "tasks": "umbel.runtime.tasks",
     "top": "umbel.runtime.top",
+    "mcp": "umbel.runtime.mcp",
     "db": "umbel.runtime.db",
     "demo": "umbel.runtime.demo",
     "app": "umbel.runtime.app",
@@ -287,6 +288,25 @@ def tasks(query: tuple[str, ...], form: str, limit: int | None, columns: str, **
 def top(query: tuple[str, ...], **given: Any) -> None:
     """Watch the store from a terminal: overview, tasks, names, errors, workers."""
     sys.exit(_home("top").main(read_settings(given), " ".join(query)))
+
+
+_MCP_PARAMS: Final[Sequence[click.Parameter]] = (
+    *_REMOTE,
+    click.Option(["texts", "--show-arguments"], is_flag=True, help="Show arguments and results as well."),
+    click.Option(["control", "--allow-control"], is_flag=True, help="Let it revoke tasks and run them again."),
+    click.Option(
+        ["transport", "--transport"], type=click.Choice(["stdio", "http"]), default="stdio", show_default=True
+    ),
+    click.Option(["mcp_port", "--mcp-port"], type=click.IntRange(1, 65_535), default=8765, show_default=True),
+)
+
+
+@main.command(params=[*_MCP_PARAMS, *_options()])
+def mcp(url: str, token: str, **given: Any) -> None:
+    """Let an assistant ask the store, or another Umbel, what failed and why (Model Context Protocol)."""
+    home = _home("mcp")
+    wanted = home.Wanted(url, token, given["texts"], given["control"], given["transport"], given["mcp_port"])
+    sys.exit(home.main(read_settings(given), wanted))
 
 
 @main.group(params=_options(), invoke_without_command=True)

@@ -19,7 +19,7 @@ def setup(level: str) -> None:
     logging.basicConfig(level=level.upper(), format=FORMAT, stream=sys.stderr, force=True)
     # The adapters say in one line what these tell in twenty.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
-    for chatty in ("kombu", "amqp"):
+    for chatty in ("kombu", "amqp", "httpx2", "mcp"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -103,6 +104,7 @@ def test_every_flag_in_running_text_is_one_that_a_command_has() -> None:
 
 def test_every_variable_that_is_named_is_one_that_is_read() -> None:
     known = {option.env for option in OPTIONS} | {"UMBEL_CONFIG"}
+    known |= {str(p.envvar) for command in _commands(cli.main) for p in command.params if p.envvar}
     for document in [*DOCUMENTS, ROOT / "compose.yaml", ROOT / "Dockerfile", *ROOT.glob("deploy/**/*.service")]:
         named = re.findall(r"\bUMBEL_(?!DEMO_)[A-Z]\w+", document.read_text())
         assert set(named) - known == set(), document
@@ -140,6 +142,15 @@ def test_the_rules_in_the_documents_can_be_used_together() -> None:
     table["destinations"]["ops"] = "json://localhost"
     config = configure(table, ALERTS)
     assert len(config.rules) == 5 + len(DEFAULTS)
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "json"], ids=str)
+def test_servers_that_assistants_are_told_of_are_commands_that_exist(block: Block) -> None:
+    for server in json.loads(block.text)["mcpServers"].values():
+        assert server["command"] == "umbel"
+        name, *rest = server["args"]
+        command: click.Command = cli.main.commands[name]
+        assert command.make_context(name, rest, obj={}).params
 
 
 def test_values_given_to_the_chart_are_values_that_it_has() -> None:
@@ -181,7 +192,7 @@ def test_every_reason_of_the_ledger_has_its_remedy() -> None:
 
 
 def test_what_every_document_fences_has_a_language_that_is_looked_at() -> None:
-    looked_at = {"sh", "python", "toml", "yaml", ""}
+    looked_at = {"sh", "python", "toml", "yaml", "json", ""}
     assert [str(block) for block in BLOCKS if block.language not in looked_at] == []
     # Commands that are only indented would be run by nobody.
     programs = r"^(?: {4}|\t)(?:umbel|helm|docker|systemctl|celery|curl|make|pip) "
