@@ -326,24 +326,32 @@ def test_sums_of_days_that_are_over_serve_long_spans_and_follow_late_events(
     events = [event for n in range(60) for event in task_events(f"t{n}", start + n * day / 6, name=f"n{n % 7}")]
     for n in range(60):
         writer.write(commit(events[2 * n : 2 * n + 2]))
-    for _ in range(20):
+    for _ in range(30):
         writer.maintain(Retention(), START)
 
-    def days() -> int:
+    def units() -> list[tuple[int, int]]:
+        """First day and days of the sums that serve any span."""
         with reader._sessions.use() as session:
-            return len(session.query("days", 0, 10**6))
+            return list(session.query("units", 0, 10**6))
+
+    def days() -> int:
+        return len(units())
 
     assert days() >= 9
+    assert {length for _, length in units()} >= {1, 2, 4}
     check(reader, events, span)
     late = TaskFailed(hostname="w1@a", pid=1, timestamp=start + 2 * day, uuid="t12", exception="ValueError('x')")
     events.append(late)
     known = days()
     writer.write(commit([late]))
     assert days() < known
+    changed = (start + 2 * day) // day
+    assert not any(first <= changed < first + length for first, length in units())
     check(reader, events, span)
-    for _ in range(20):
+    for _ in range(30):
         writer.maintain(Retention(), START)
     assert days() == known
+    assert {length for _, length in units()} >= {1, 2, 4}
     check(reader, events, span)
     writer.maintain(Retention(size=1), START)
     assert days() < known

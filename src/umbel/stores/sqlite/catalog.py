@@ -224,6 +224,22 @@ class Catalog:
         rows = ((day, name, _pack(cells)) for name, cells in (names or {}).items())
         self._connection.executemany(_SQL["put_day_rollup"], rows)
 
+    def missing_block(self, longest: int) -> tuple[int, int] | None:
+        """The first day and the days of a block of at most `longest` whose two halves are summed and it is not."""
+        with guard(self.file):
+            found: tuple[int, int] | None = self._connection.execute(_SQL["missing_block"], (longest,)).fetchone()
+        return found
+
+    def unit(self, first: int, days: int) -> list[tuple[str, bytes]]:
+        """The sums of a day or a block by name, packed."""
+        return self._connection.execute(_SQL["unit_rollups"], (first, days)).fetchall()
+
+    def put_block(self, first: int, days: int, names: Mapping[str, Mapping[int, int]]) -> None:
+        """Note the sums of a block by name."""
+        self._connection.execute(_SQL["put_block"], (first, days))
+        rows = ((first, days, name, _pack(cells)) for name, cells in names.items())
+        self._connection.executemany(_SQL["put_block_rollup"], rows)
+
     def set_filtered(self, number: int, filtered: bool) -> None:
         self._connection.execute(_SQL["set_filtered"], (filtered, number))
 

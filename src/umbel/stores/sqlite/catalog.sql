@@ -108,6 +108,23 @@ INSERT OR REPLACE INTO day (day, whole) VALUES (?, ?);
 -- name: put_day_rollup
 INSERT INTO day_rollup (day, name, cells) VALUES (?, ?, ?);
 
+-- The latest block that is not there although both of its halves are.
+-- name: missing_block
+SELECT half.first, 2 * half.days FROM unit AS half
+WHERE half.days < ? AND half.first % (2 * half.days) = 0
+    AND EXISTS (SELECT 1 FROM unit WHERE first = half.first + half.days AND days = half.days)
+    AND NOT EXISTS (SELECT 1 FROM block WHERE first = half.first AND days = 2 * half.days)
+ORDER BY half.first DESC LIMIT 1;
+
+-- name: unit_rollups
+SELECT name, cells FROM unit_rollup WHERE first = ? AND days = ?;
+
+-- name: put_block
+INSERT INTO block (first, days) VALUES (?, ?);
+
+-- name: put_block_rollup
+INSERT INTO block_rollup (first, days, name, cells) VALUES (?, ?, ?, ?);
+
 -- name: dropped
 SELECT dropped FROM segment WHERE number = ?;
 

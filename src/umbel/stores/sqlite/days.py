@@ -1,11 +1,14 @@
-"""Sums the rollups of days that are over across the segments, so that long spans need not ask each segment."""
+"""Sums the rollups of days that are over across the segments, so that long spans need not ask each segment.
+
+Days are summed by two, four and eight in turn: two weeks are then some five sums for each name and not thirteen.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from umbel.stores.sqlite.catalog import Catalog
-from umbel.stores.sqlite.rollups import Cells
+from umbel.stores.sqlite.rollups import Cells, decode_cells
 from umbel.stores.sqlite.segment import SegmentInfo
 from umbel.stores.sqlite.shelf import Shelf
 
@@ -13,16 +16,19 @@ MINUTES: Final = 1_440
 #: Names that a day may have for its sums to be kept, and days of one segment that are summed.
 NAMES: Final = 5_000
 DAYS: Final = 1_000
+#: Days of the longest block.
+BLOCK: Final = 8
 
 
 def fold_one(catalog: Catalog, shelf: Shelf) -> None:
-    """Sum one day that the newest segment has no part in, the latest first."""
+    """Sum one day that the newest segment has no part in, the latest first; when all are, one block of days."""
     newest = shelf.newest
     if newest is None:
         return
     infos = [info for number, info in shelf.infos.items() if number != newest and info.last_minute >= 0]
     day = _missing(infos, shelf.infos[newest], catalog.days())
     if day is None:
+        _fold_block(catalog)
         return
     names: dict[str, Cells] = {}
     for info in infos:
@@ -32,6 +38,20 @@ def fold_one(catalog: Catalog, shelf: Shelf) -> None:
     shelf.trim()
     with catalog.transaction():
         catalog.put_day(day, names if len(names) <= NAMES else None)
+
+
+def _fold_block(catalog: Catalog) -> None:
+    """Sum the two halves of a block."""
+    found = catalog.missing_block(BLOCK)
+    if found is None:
+        return
+    first, days = found
+    names: dict[str, Cells] = {}
+    with catalog.transaction():
+        for half in (first, first + days // 2):
+            for name, cells in catalog.unit(half, days // 2):
+                add(names.setdefault(name, {}), decode_cells(cells))
+        catalog.put_block(first, days, names)
 
 
 def add(into: Cells, cells: Cells) -> None:

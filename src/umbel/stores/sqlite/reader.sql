@@ -57,11 +57,11 @@ SELECT at, cells FROM rollup WHERE step = ? AND at >= ? AND at < ? AND name = 0;
 -- name: rollup_name
 SELECT at, cells FROM rollup WHERE step = ? AND at >= ? AND at < ? AND name = (SELECT id FROM word WHERE word = ?);
 
--- name: days
-SELECT day FROM day WHERE whole AND day >= ? AND day < ?;
+-- name: units
+SELECT first, max(days) FROM unit WHERE first >= ?1 AND first + days <= ?2 GROUP BY first;
 
--- name: day_rollups
-SELECT name, cells FROM day_rollup WHERE day = ?;
+-- name: unit_rollups
+SELECT name, cells FROM unit_rollup WHERE first = ? AND days = ?;
 
 -- name: rollup_names
 SELECT name, cells FROM rollup WHERE step = ? AND at >= ? AND at < ? AND name <> 0;

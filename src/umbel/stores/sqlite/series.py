@@ -41,18 +41,24 @@ def by_name(session: Session, start: float, end: float) -> list[RollupPoint]:
 
 
 def _days(session: Session, asked: list[Span], names: dict[str, Cells]) -> list[Span]:
-    """Add the sums of the days that have been worked out; the spans that are left for the segments."""
+    """Add the sums of the days and blocks that have been worked out; the spans that are left for the segments."""
     left = [span for span in asked if span[0] != DAY]
     for level, first, last in asked:
         if level != DAY:
             continue
-        known = {day for (day,) in session.query("days", first, last)}
-        for day in known:
-            for name, cells in session.query("day_rollups", day):
+        # Of the units that begin at a day the longest that fits.
+        units: dict[int, int] = dict(session.query("units", first, last))
+        at = first
+        while at < last:
+            days = units.get(at)
+            if days is None:
+                following = min((day for day in units if day > at), default=last)
+                left.append((DAY, at, following))
+                at = following
+                continue
+            for name, cells in session.query("unit_rollups", at, days):
                 add(names.setdefault(name, {}), decode_cells(cells))
-        left += (
-            [(DAY, day, day + 1) for day in range(first, last) if day not in known] if known else [(DAY, first, last)]
-        )
+            at += days
     return left
 
 
