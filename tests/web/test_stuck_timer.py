@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.pages.agreeing import Workers
-from tests.web.events import T, heartbeat, online, received, started
+from tests.web.events import T, heartbeat, online, received, retried, started
 from tests.web.stage import Stage
 from umbel.control.runs import Result
 from umbel.model.learned import End
@@ -116,3 +116,14 @@ def test_it_goes_on_where_it_stopped_and_writes_down_only_what_is_new(
     with stage.client() as client:
         assert "t4" in client.get("/stuck").text
         assert "itself, from time to time" in client.get("/audit").text
+
+
+def test_one_that_was_sent_once_more_is_not_called_orphaned(stage: Stage) -> None:
+    stage.commit([received("r"), started("r"), retried("r")])
+    looker = timer(stage)
+    with closing(open_journal(stage.settings, stage.clock)) as journal:
+        assert looker.claim(journal)
+        assert looker.take(journal)
+        (entry,) = journal.read(Kind.VERDICT)
+    assert (entry.key, entry.texts["outcome"]) == ("r", "unknown")
+    assert "may wait in its queue" in entry.texts["evidence"]

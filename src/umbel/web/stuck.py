@@ -30,6 +30,12 @@ BACKEND: Final = 20.0
 #: Outcomes: the result backend knows its end; nobody has it; a worker has it; it cannot be told.
 FINISHED, ORPHANED, HELD, UNKNOWN = "ended", "orphaned", "held", "unknown"
 
+#: States of tasks whose message may wait in a queue, where no worker has them.
+_WAITS: Final = {
+    State.PENDING: "No worker has told that it received it.",
+    State.RETRY: "It was sent once more and may wait in its queue.",
+    State.REJECTED: "It was rejected and may have been put back into its queue.",
+}
 _OPEN: Final = (State.RECEIVED, State.STARTED, State.RETRY, State.REJECTED)
 
 
@@ -121,8 +127,8 @@ class Stuck:
 
     def _without(self, task: Summary, answer: _Asked | None, said: str) -> tuple[str, str]:
         """The same of one that nobody says to have or to have ended; `said`: by the result backend."""
-        if task.state is State.PENDING:
-            return UNKNOWN, f"No worker has told that it received it. {said}"
+        if task.state in _WAITS:
+            return UNKNOWN, f"{_WAITS[task.state]} {said}"
         if answer is None:
             why = f"{task.worker} is not online, last seen {rfc3339(self._seen(task.worker)) or 'never'}. {said}"
             return ORPHANED, f"{why} A task with acks_late may come again by itself."
