@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
+import zlib
 from array import array
 from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,11 +35,12 @@ from umbel.model.ledger import LedgerEntry, Quarantined, Reason
 from umbel.model.merge import Task, fold
 from umbel.model.meter import Meter
 from umbel.model.query import EVERYTHING, Page
+from umbel.model.search import parse
 from umbel.model.worker import Worker
 from umbel.retention import Retention, parse_retention
 from umbel.stores import migrate, sqlfile
 from umbel.stores.base import Commit
-from umbel.stores.sqlite import SqliteReader, SqliteWriter, catalog, filterfile
+from umbel.stores.sqlite import SqliteKeeper, SqliteReader, SqliteWriter, catalog, filterfile
 from umbel.stores.sqlite.cache import Cache, Entry
 from umbel.stores.sqlite.filter import Filter, words_for
 from umbel.stores.sqlite.ids import bound_key, bound_keys, to_key, to_text
@@ -72,13 +75,14 @@ def test_the_ids_that_celery_makes_take_sixteen_bytes() -> None:
 
 def whole(number: int) -> list[AnyEvent]:
     """All events of a task as most are; those of even numbers are alike, and those of odd ones."""
-    id_, at = str(uuid.UUID(int=number)), START + number % 7
+    id_, at = str(uuid.UUID(int=number)), START + 20 + number % 7
     who: dict[str, Any] = {"hostname": f"w{number % 2}@a", "pid": 1, "uuid": id_}
+    what: dict[str, Any] = {"name": "shop.pay", "root_id": id_, "args": f"(no. {number},)"}
     return [
-        TaskSent(hostname="gen1@a", timestamp=at, uuid=id_, name="shop.pay", root_id=id_, queue="mail"),
-        TaskReceived(**who, timestamp=at + 1, name="shop.pay", root_id=id_),
+        TaskSent(hostname="gen1@a", timestamp=at, uuid=id_, queue="mail", **what),
+        TaskReceived(**who, timestamp=at + 1, **what),
         TaskStarted(**who, timestamp=at + 2 + number / 8),
-        TaskSucceeded(**who, timestamp=at + 10, runtime=1.0 + number / 4),
+        TaskSucceeded(**who, timestamp=at + 40, runtime=1.0 + number / 4, result=f"r {number}."),
     ]
 
 
@@ -97,6 +101,41 @@ def test_usual_tasks_count_once_though_some_of_them_come_again(tmp_path: Path) -
         writer.close()
     with closing(SqliteReader(tmp_path / "umbel.db")) as reader:
         check(reader, [event for batch in batches for task in batch for event in task], SPAN)
+
+
+def test_a_segment_from_before_bundles_is_read_and_then_written_with_them(tmp_path: Path) -> None:
+    batches = [[event for n in range(first, first + 80) for event in whole(n)] for first in (0, 80)]
+    file = SqliteWriter(tmp_path / "umbel.db")
+    file.open()
+    file.write(commit(batches[0]))
+    file.close()
+    with closing(sqlite3.connect(tmp_path / "umbel.db.segments" / "000001.db")) as old, old:
+        bundles = old.execute("SELECT data FROM bundle").fetchall()
+        for (data,) in bundles:
+            columns = msgspec.msgpack.decode(zlib.decompress(data))
+            old.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", zip(*columns, strict=True))
+        old.execute("DROP TABLE bundle")
+        old.execute("PRAGMA user_version = 2")
+    assert len(bundles) == 2
+    with closing(SqliteReader(tmp_path / "umbel.db")) as reader:
+        check(reader, batches[0], SPAN)
+        file.open()
+        file.write(commit(batches[1]))
+        check(reader, [*batches[0], *batches[1]], SPAN)
+        for text, number in (
+            ("args:'no. 12,'", 12),
+            ("args:'no. 12,'", 12),
+            ("'no. 123,'", 123),
+            ("result:'r 99.'", 99),
+        ):
+            found = reader.tasks(parse(text.replace("'", '"'), START), Page(10)).items
+            assert [task.id for task in found] == [str(uuid.UUID(int=number))]
+    file.close()
+    keeper = SqliteKeeper(tmp_path / "umbel.db")
+    assert [finding.problem for finding in keeper.check() if finding.problem] == []
+    with closing(sqlite3.connect(tmp_path / "umbel.db.segments" / "000001.db")) as broken, broken:
+        broken.execute("DELETE FROM bundle WHERE first = (SELECT min(first) FROM bundle)")
+    assert any("with 96 records" in finding.problem for finding in keeper.check())
 
 
 def test_the_filter_never_misses_and_seldom_errs_in_memory_and_by_its_file(tmp_path: Path) -> None:

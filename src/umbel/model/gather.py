@@ -21,6 +21,8 @@ Plain = list[Any]
 
 _PLACE: Final = {TaskSent: 0, TaskReceived: 1, TaskStarted: 2, TaskSucceeded: 3, TaskFailed: 3}
 _place: Final = _PLACE.get
+#: Those that workers send; publishers send the others.
+_OF_WORKERS: Final = frozenset(_PLACE) - {TaskSent}
 
 
 class Gathered(Mapping[str, Task]):
@@ -99,8 +101,7 @@ class Gatherer:
         rest = [plain for id_, plain in self._parts.items() if id_ not in gathered.usual and type(plain) is list]
         for events in (*rest, *self._others.values()):
             for event in events:
-                # Publishers, which send what has place 0, are no workers.
-                if event is not None and _place(type(event)):
+                if type(event) in _OF_WORKERS:
                     found.add((event.hostname, event.pid or 0))
         return found
 
