@@ -128,7 +128,7 @@ def test_a_rehearsal_says_what_is_skipped_and_why_and_sends_nothing(stage: Stage
         text = client.post("/bulk", data={"act_all": "run_again", "q": "name:shop.pay"}).text
     assert "Run again 2 tasks?" in text
     would = text[text.index('id="would"') :]
-    assert "1 times: the result backend" in would
+    assert "1 times: with the arguments that the result backend tells" in would
     assert "1 times: the result backend does not tell them" in would
     assert backend.sent == []
 
@@ -150,7 +150,7 @@ def test_what_is_run_again_is_sent_at_a_pace_linked_and_written_down_as_one(stag
     assert stage.audit is not None
     later = stage.deps().notes.later_runs("d3", 10)
     assert set(later) == {one.task_id for one in backend.sent if one.parent_id == "d3"}
-    assert "12 times: the result backend" in trail
+    assert "12 times: with the arguments that the result backend tells" in trail
     assert "1 times: the result backend does not tell them" in trail
     assert trail.count("<tr id=") == 1
 

@@ -263,8 +263,11 @@ def _would_run_again(hands: Hands, ids: Sequence[str]) -> Sequence[Told]:
 
 
 def _stepped(hands: Hands, ids: Sequence[str], *, dry_run: bool) -> Sequence[Told]:
+    if not hands.by.identity.data:
+        raise HTTPException(403, "Your role does not see arguments, so it cannot check those that are sent again.")
     steps = [hands.sender.one(id_, hands.by, dry_run=dry_run) for id_ in ids]
-    return [Told("", step.outcome, step.text) for step in steps]
+    said = {"sent": "with the arguments that {} tells", "would": "with the arguments that {} tells"}
+    return [Told("", step.outcome, said.get(step.outcome, "{}").format(step.text)) for step in steps]
 
 
 def _revoke(hands: Hands, ids: Sequence[str]) -> Sequence[Told]:
