@@ -127,6 +127,8 @@ REGISTRIES = (
     "umbel.runtime.exports",
     "umbel.runtime.alerting",
     "umbel.cli",
+    # The Django of somebody's app, which is none of our dependencies.
+    "umbel.control.client_django_beat",
 )
 
 MODULE_LINES = 500
