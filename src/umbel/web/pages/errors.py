@@ -135,7 +135,7 @@ def load(deps: Deps, range_: str = "", show_: str = "", looked: Looked | None = 
     found = failures.sample
     fresh = now - (now - start) * NEW
     # Where the history itself has only begun, everything would be new.
-    compared = any(point.at < fresh for point in points)
+    compared = any(point.at < now - 2 * (now - fresh) for point in points)
     entries = {entry.key: entry for entry in deps.entries.read(Entered.RESOLVED)}
     every = [_row(kind, failures, entries, new=compared and kind.first_at >= fresh) for kind in found.kinds]
     # Back again first, then new; the rest by how often it failed.
