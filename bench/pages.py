@@ -29,8 +29,6 @@ from umbel.stores.base import Commit, Position
 from umbel.web.app import create_app
 from umbel.web.deps import Deps
 
-#: Answers of each page; the first one, which fills caches, is left out.
-TIMES = 12
 WINDOW = 2_000
 SEARCHES = (
     "",
@@ -73,11 +71,11 @@ def web(directory: Path) -> Iterator[tuple[TestClient, ManualClock, str]]:
     reader.close()
 
 
-def measure(client: TestClient, clock: ManualClock, path: str) -> tuple[float, float, float, int]:
+def measure(client: TestClient, clock: ManualClock, path: str, count: int) -> tuple[float, float, float, int]:
     """Median, 95th percentile and longest, in processor milliseconds; and the bytes of an answer."""
     times = []
     size = 0
-    for _ in range(TIMES + 1):
+    for _ in range(count + 1):
         started = time.process_time()
         answer = client.get(path)
         times.append((time.process_time() - started) * 1e3)
@@ -88,7 +86,7 @@ def measure(client: TestClient, clock: ManualClock, path: str) -> tuple[float, f
     return ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.95)], ordered[-1], size
 
 
-def report(directory: Path) -> None:
+def report(directory: Path, times: int, only: str) -> None:
     with web(directory) as (client, clock, task):
         listed = [f"/tasks?q={quote(q)}" for q in SEARCHES]
         name = quote("shop.app1.tasks.task_0", safe="")
@@ -96,7 +94,9 @@ def report(directory: Path) -> None:
             *("/", "/?range=24h", *listed, f"/tasks/{task}", "/names", "/names?range=24h", f"/names/{name}"),
             *("/errors", "/errors?range=24h", "/workers", "/workers/celery@worker-7", "/ingest", "/storage"),
         ):
-            median, high, longest, size = measure(client, clock, path)
+            if only not in path:
+                continue
+            median, high, longest, size = measure(client, clock, path, times)
             print(f"{median:>8.1f} {high:>8.1f} {longest:>8.1f} ms {size / 1024:>7.0f} KiB  {path}", flush=True)
 
 
@@ -104,6 +104,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=1_000_000)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--times", type=int, default=20, help="answers of each page, after one that fills caches")
+    parser.add_argument("--only", default="", help="pages whose address has this in it")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         directory = arguments.keep or Path(temporary)
@@ -111,7 +113,7 @@ def main() -> None:
             directory.mkdir(parents=True, exist_ok=True)
             fill(directory, arguments.tasks)
         print("  median      p95  longest, of processor time", flush=True)
-        report(directory)
+        report(directory, arguments.times, arguments.only)
 
 
 if __name__ == "__main__":
