@@ -112,8 +112,8 @@ def test_a_web_that_is_stopped_and_started_again_is_said_and_the_page_goes_on(
     expect(page.locator("#rows tr")).to_have_count(3)
     served.commit(some_tasks(shop, "new", 4))
     served.start_web()
+    expect(page.locator("#news")).to_have_text("+4 new", timeout=2 * LONG)
     expect(page.locator("#live")).to_have_text("Live", timeout=LONG)
-    expect(page.locator("#news")).to_have_text("+4 new", timeout=LONG)
     watched.forgive("ERR_", "htmx")
 
 

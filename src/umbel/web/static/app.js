@@ -90,7 +90,8 @@ async function refresh(fresh = false) {
   } finally {
     live.running = false;
     live.last = performance.now();
-    live.took = live.last - began;
+    // One that failed tells nothing of how long answers take: it may be tried again soon, though not at once.
+    live.took = live.lost ? SLOWEST / 5 : live.last - began;
   }
 }
 
