@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from stores.engines import sqlite
 from stores.history import END, START, windows
-from umbel.clock import ManualClock
+from umbel.clock import ManualClock, SystemClock
 from umbel.metrics.prometheus import render
 from umbel.model.gather import gather
 from umbel.model.query import EVERYTHING, Page
@@ -63,7 +63,8 @@ def web(directory: Path) -> Iterator[tuple[TestClient, ManualClock, str]]:
     settings = replace(Settings(), store=f"sqlite:///{directory / 'umbel.db'}")
     clock = ManualClock()
     clock.step(END + 1 - clock.now())
-    reader = open_reader(settings, clock)
+    # Its answers are bounded in time that really goes by.
+    reader = open_reader(settings, SystemClock())
     task = reader.tasks(EVERYTHING, Page(1)).items[0].id
     deps = Deps(reader, dict, settings, clock, render, None, ())
     with TestClient(create_app(deps), base_url="http://127.0.0.1:5555") as client:

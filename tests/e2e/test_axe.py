@@ -41,6 +41,7 @@ PAGES: Final = (
     "/commands",
     "/workers/orders@web-1",
     "/control/shutdown?destination=orders@web-1",
+    "/alerts",
     "/ingest",
     "/storage?keep=state%3AFAILURE+90d%2C+1h",
     "/audit",
