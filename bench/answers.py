@@ -1,6 +1,6 @@
 """What each page costs the server: processor milliseconds of an answer, from a history of many tasks in SQLite.
 
-`python bench/pages.py --tasks 1_000_000`; `--keep DIRECTORY` fills that once and reads it again. The clock of the web
+`python bench/answers.py --tasks 1_000_000`; `--keep DIRECTORY` fills that once and reads it again. The clock of the web
 goes on by a minute between two answers, so that nothing comes out of what a page keeps for a few seconds.
 """
 
