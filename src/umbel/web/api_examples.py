@@ -24,6 +24,7 @@ _TASK: Final = {
     "received_at": _AT,
     "started_at": _AT,
     "finished_at": "2026-11-23T00:41:08.000000Z",
+    "end_learned": False,
     "wait_seconds": 0.02,
     "run_seconds": 0.73,
     "retries": 0,
