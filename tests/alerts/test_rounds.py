@@ -305,6 +305,8 @@ def test_failures_of_the_first_look_are_known_and_a_new_kind_is_told_once(stage:
     stage.well()
     config = config_of(web, {"name": "new", "on": "exception", "within": "1h"})
     failed(stage, "old", why="KeyError('user 1')")
+    stage.clock.advance(3_600)
+    stage.well()
     one = Evaluator(stage, config)
     one.look()
     stage.clock.advance(15)
@@ -329,6 +331,7 @@ def test_failures_of_the_first_look_are_known_and_a_new_kind_is_told_once(stage:
 
 def test_where_the_history_has_only_begun_an_hour_is_learnt_from(stage: Stage, web: Hook) -> None:
     stage.well()
+    failed(stage, "first", why="OSError()")
     one = Evaluator(stage, config_of(web, {"name": "new", "on": "exception"}))
     one.look()
     stage.clock.advance(3_000)

@@ -1,6 +1,6 @@
 """Which kinds of failure were seen before: those of the first look are known, whatever comes after is new.
 
-Where the first look finds none, the history has only begun, and everything would be new: then an hour is learnt from.
+The first hour of a history is learnt from: nothing was seen before it, so everything would be new.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from typing import Final
 
 from umbel.alerts.book import ROWS, AlertBook, Row, Shelf
 from umbel.alerts.records import Known, record, row
+from umbel.model.query import EVERYTHING, Order, Page
+from umbel.model.workflow import first_at
 from umbel.stores.base import StoreReader
 from umbel.web.pages.failures import sample
 
-#: Seconds looked back at first, learnt from where that finds nothing, and looked back then: events may come late.
+#: Seconds looked back at first, learnt from at the beginning of a history, and looked back later: events may come late.
 FIRST: Final = 86_400.0
 LEARNT: Final = 3_600.0
 LATER: Final = 600.0
@@ -43,7 +45,7 @@ class Seen:
         known = self._loaded()
         begun = _BEGUN in known
         kinds = sample(reader, now - (LATER if begun else FIRST)).kinds
-        mark = known[_BEGUN][1] if begun else Known(now if kinds else now + LEARNT)
+        mark = known[_BEGUN][1] if begun else Known(max(now, _since(reader, now) + LEARNT))
         new = begun and now >= mark.first_at
         rows = [] if begun else [row(Shelf.KNOWN, _BEGUN, now, mark)]
         for kind in kinds:
@@ -76,3 +78,9 @@ class Seen:
         if self._known is None:
             self._known = {one.key: (one.at, record(one, Known)) for one in self._book.read(Shelf.KNOWN)}
         return self._known
+
+
+def _since(reader: StoreReader, now: float) -> float:
+    """When the history begins, UTC seconds."""
+    oldest = reader.tasks(EVERYTHING, Page(1, order=Order.OLDEST)).items
+    return min(first_at(oldest[0]), now) if oldest else now
