@@ -13,6 +13,7 @@ from umbel.buffer.marks import Cells, Written
 from umbel.buffer.notes import Notes
 from umbel.buffer.recovery import Found, Segment
 from umbel.buffer.segments import list_segments, segment_path
+from umbel.private import private_directory
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class Appender:
         self.rotate()
         if self.active is not None:
             return self.active
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(self._directory)
         path = segment_path(self._directory, self.next_seq)
         fd = self._files.create(path)
         try:

@@ -18,6 +18,7 @@ from umbel.errors import SpoolError
 from umbel.logs import Limited
 from umbel.model.event import EventClass
 from umbel.model.ledger import LedgerEntry, Reason
+from umbel.private import private_directory
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class SpoolReader:
         at = SpoolPosition.parse(position) if position else None
         self.close()
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_directory(self._directory)
         except OSError as error:
             raise SpoolError(f"the spool's directory {self._directory} cannot be made: {error.strerror}") from error
         cells = Cells(self._directory / READER_FILE)

@@ -25,6 +25,7 @@ from umbel.errors import SpoolError
 from umbel.logs import Limited
 from umbel.model.event import EventClass
 from umbel.model.ledger import LedgerEntry
+from umbel.private import private_directory
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class SpoolWriter:
         self._level = 0
         self._error = ""
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_directory(directory)
         except OSError as error:
             raise SpoolError(f"the spool's directory {directory} cannot be made: {error.strerror}") from error
         self._cells = Cells(directory / WRITER_FILE, ROOM)

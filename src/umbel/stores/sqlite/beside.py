@@ -86,8 +86,6 @@ class Beside:
         self._file.rename(aside)
 
     def _prepare(self) -> sqlite3.Connection:
-        # Before SQLite makes it, so that nobody else can read it even for a moment.
-        self._file.touch(mode=0o600)
         connection = connect_writer(self._file, cache_kib=256, checkpoint_pages=1_000)
         try:
             # Another web may be making the file at this moment.
@@ -95,7 +93,6 @@ class Beside:
             # What was answered with "done" must be there whatever happens to the machine.
             connection.execute("PRAGMA synchronous = FULL")
             migrate(connection, self._file, self._migrations)
-            self._file.chmod(0o600)
         except BaseException:
             connection.close()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from umbel.errors import StoreBusy, StoreError
+from umbel.private import close_to_others, private_file
 from umbel.stores.migrate import Migration, pending
+from umbel.stores.sqlite.files import COMPANIONS, companion
+
+log = logging.getLogger(__name__)
 
 #: Marks a SQLite file as Umbel's ("Umbl").
 APPLICATION_ID: Final = 0x556D626C
@@ -90,6 +95,7 @@ def guard(file: Path) -> Iterator[None]:
 def connect_writer(file: Path, *, cache_kib: int, checkpoint_pages: int) -> sqlite3.Connection:
     """The one connection that writes to a file, created if need be; transactions are begun and ended by hand."""
     with guard(file):
+        _make_private(file)
         connection = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -104,6 +110,17 @@ def connect_writer(file: Path, *, cache_kib: int, checkpoint_pages: int) -> sqli
         connection.close()
         raise StoreError(f"{file} cannot use a write-ahead log (is it on a network file system?); give a local --store")
     return connection
+
+
+def _make_private(file: Path) -> None:
+    """Before SQLite makes it, which gives what it keeps beside it the same mode but leaves what is there as it is."""
+    try:
+        private_file(file)
+        for suffix in COMPANIONS:
+            close_to_others(companion(file, suffix))
+    except OSError as error:
+        # SQLite says it in its own terms, if it fails there too.
+        log.debug("%s cannot be made private: %s", file, error)
 
 
 def connect_reader(file: Path, *, cache_kib: int) -> sqlite3.Connection:

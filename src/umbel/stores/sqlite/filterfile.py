@@ -65,7 +65,7 @@ class Saving:
         words = filter_.groups.get(self.group)
         if words is None or isinstance(words, memoryview):
             return True
-        descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not self._at and os.fstat(descriptor).st_size != filter_.words * WORD:
                 os.ftruncate(descriptor, filter_.words * WORD)

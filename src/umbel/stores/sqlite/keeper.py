@@ -11,6 +11,7 @@ from typing import Final
 
 from umbel.clock import Clock, SystemClock
 from umbel.errors import StoreError
+from umbel.private import private_directory
 from umbel.stores.base import Finding
 from umbel.stores.sqlite import catalog, segment
 from umbel.stores.sqlite.blocks import SQL as SEALED
@@ -77,7 +78,7 @@ class SqliteKeeper:
             raise no_store(self._files.catalog)
         lock = WriterLock(self._files.lock)
         try:
-            self._files.directory.mkdir(parents=True, exist_ok=True)
+            private_directory(self._files.directory)
             lock.take()
         except OSError as error:
             raise StoreError(f"{self._files.directory} cannot be used: {error.strerror or error}") from error

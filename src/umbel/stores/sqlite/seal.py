@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from umbel.errors import StoreError
+from umbel.private import private_file
 from umbel.retention import Retention
 from umbel.stores.sqlite import bitmaps
 from umbel.stores.sqlite.blocks import SQL, Blocks, Record, pack_blocks
@@ -74,6 +75,7 @@ def _connect(file: Path) -> sqlite3.Connection:
 
 
 def _finish(target: Path) -> None:
+    private_file(target)
     connection = sqlite3.connect(target, isolation_level=None)
     try:
         with guard(target):

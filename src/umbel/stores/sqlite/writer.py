@@ -18,6 +18,7 @@ from umbel.model.gather import Gathered, Plain, task_of, union
 from umbel.model.merge import Task, join
 from umbel.model.usual import Alike
 from umbel.model.worker import Worker
+from umbel.private import private_directory
 from umbel.retention import Retention
 from umbel.stores.base import Commit, Maintenance
 from umbel.stores.sqlite import recovery, upkeep
@@ -75,7 +76,7 @@ class SqliteWriter:
 
     def open(self) -> None:
         try:
-            self._files.directory.mkdir(parents=True, exist_ok=True)
+            private_directory(self._files.directory)
             self._lock.take()
             self._start()
         except OSError as error:
@@ -171,7 +172,7 @@ class SqliteWriter:
             log.error("%s was moved or deleted while in use; a new one is begun", self._files.catalog)
             self._drop()
         if self._catalog is None or self._shelf is None:
-            self._files.directory.mkdir(parents=True, exist_ok=True)
+            private_directory(self._files.directory)
             return self._start()
         return self._catalog, self._shelf
 
