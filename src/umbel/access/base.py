@@ -31,6 +31,8 @@ class Kind(StrEnum):
     TOKEN = "token"  # noqa: S105 - a word, not a secret
     #: A sign-in under way at a provider.
     PENDING = "pending"
+    #: A sign-in that failed, owned by the address that it came from; its digest is of nothing.
+    FAILURE = "failure"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import HTTPException, Request
 from fastapi.responses import Response
+from starlette.requests import ClientDisconnect
 
 from umbel.web.api_document import body
 
@@ -17,11 +18,14 @@ BODY: Final = 1024 * 1024
 async def read_body(request: Request, limit: int = BODY) -> bytes:
     """The body of a request; 413 where it is longer than `limit` bytes."""
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise HTTPException(413, f"The body is longer than {limit:,} bytes.")
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > limit:
+                raise HTTPException(413, f"The body is longer than {limit:,} bytes.")
+            parts.append(part)
+    except ClientDisconnect as gone:
+        raise HTTPException(400, "The body has no end.") from gone
     return b"".join(parts)
 
 

@@ -18,6 +18,7 @@ from umbel.access.identity import EVERYBODY, HIDE, STRANGER, Identity, Permit
 from umbel.clock import Clock
 from umbel.errors import StoreError
 from umbel.settings import Settings
+from umbel.web.attempts import origin
 from umbel.web.cookies import SESSION, read
 from umbel.web.errors import Problem, tell
 from umbel.web.login import Login
@@ -26,8 +27,7 @@ from umbel.web.security import exposed
 from umbel.web.throttle import Throttle
 from umbel.web.turns import Busy, Turns
 
-#: Failed sign-ins of one address, and requests of one user or address that change something, within a minute.
-FAILURES: Final = 10
+#: Requests of one user or address that change something, within a minute.
 CHANGES: Final = 300
 MINUTE: Final = 60.0
 #: Threads that ask the vault or check passwords, so that no page that waits for the store keeps anybody out.
@@ -62,7 +62,6 @@ class Gate:
         self._login = login
         self._settings = settings
         self._nobody = STRANGER if exposed(settings) else EVERYBODY
-        self._failures = Throttle(clock, FAILURES, MINUTE)
         self._changes = Throttle(clock, CHANGES, MINUTE)
         self._turns = Turns(THREADS, WAITING, BUSY, abandon=False)
 
@@ -70,8 +69,8 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # The pages of sign-in count on the same threads and the same bounds.
-        scope = {**scope, "umbel.failures": self._failures, "umbel.turns": self._turns}
+        # The pages of sign-in work on the same threads.
+        scope = {**scope, "umbel.turns": self._turns}
         request = Request(scope, receive)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         refused = await self._refuse(request, scope, self._permit(scope["method"], path))
@@ -150,8 +149,11 @@ class Gate:
             return Refused(busy.status_code, busy.detail)
 
     async def _by_header(self, login: Login, request: Request, scheme: str, rest: str) -> Identity | Refused:
-        origin = address(request)
-        wait = self._failures.wait(origin)
+        key, attempts = origin(address(request)), login.attempts
+        wait = attempts.quick(key)
+        if not wait and scheme == "basic":
+            # Nobody guesses a token, so only passwords are worth the question.
+            wait = await self._turns.run(lambda: attempts.wait(key))
         if wait:
             return Refused(429, "Too many failed sign-ins from this address; wait a little.", wait)
         who: Identity | None = None
@@ -162,7 +164,7 @@ class Gate:
                 pairs = basic(rest)
                 who = await self._turns.run(lambda: _first(login, pairs))
         if who is None:
-            self._failures.count(origin)
+            await self._turns.run(lambda: attempts.count(key))
             return Refused(401, "The token is not known or has expired." if scheme == "bearer" else WRONG)
         return who
 

@@ -22,6 +22,7 @@ from umbel.access.identity import Claims, Identity, Role, Roles, Via, role_of
 from umbel.clock import Clock
 from umbel.errors import SettingsError
 from umbel.settings import Settings
+from umbel.web.attempts import Attempts
 
 #: Seconds that a sign-in at a provider may take.
 PENDING: Final = 600.0
@@ -48,6 +49,7 @@ class Login:
         self.provider = provider
         self._roles = Roles(settings.roles, settings.arguments_role, claimed=bool(settings.role_claim))
         self._proxies = Proxies(settings)
+        self.attempts = Attempts(vault, clock)
 
     # Who it is
 

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from umbel.errors import ProcessError
 from umbel.settings import Settings
 from umbel.web.hints import Hub
+from umbel.web.patience import HEADERS, Patient
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,8 @@ class _Server(uvicorn.Server):
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=Patient,
+        h11_max_incomplete_event_size=HEADERS,
         ws="none",
         lifespan="on",
         log_config=None,

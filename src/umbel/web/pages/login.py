@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from umbel.access.base import SignInError
 from umbel.access.identity import Claims, Identity, Via
+from umbel.web.attempts import origin
 from umbel.web.cookies import PENDING as PENDING_COOKIE
 from umbel.web.cookies import SESSION, drop, read, write
 from umbel.web.deps import get_deps, identity_of
@@ -20,7 +21,6 @@ from umbel.web.forms import form
 from umbel.web.gate import WRONG, address
 from umbel.web.login import PENDING, Login
 from umbel.web.render import page
-from umbel.web.throttle import Throttle
 from umbel.web.turns import Turns
 
 router = APIRouter()
@@ -70,14 +70,15 @@ async def sign_in(request: Request) -> Response:
     """Sign in by name and password."""
     fields = await form(request, strip=False)
     login, then, user = _login(request), local(fields.get("next", "")), fields.get("user", "").strip()
-    failures, origin = get_failures(request), address(request)
-    if failures.wait(origin):
-        wait = math.ceil(failures.wait(origin))
+    attempts, key = login.attempts, origin(address(request))
+    left = attempts.quick(key) or await _run(request, lambda: attempts.wait(key))
+    if left:
+        wait = math.ceil(left)
         words = f"Too many failed sign-ins from your address. Try again in {wait} seconds."
         return await _form(request, then, user, words, status=429, headers={"Retry-After": str(wait)})
     who = await _run(request, lambda: login.by_password(user, fields.get("password", "")))
     if who is None:
-        failures.count(origin)
+        await _run(request, lambda: attempts.count(key))
         return await _form(request, then, user, WRONG, status=401)
     return await _enter(request, Claims(who.name, Via.PASSWORD), then)
 
@@ -104,12 +105,12 @@ async def leave(request: Request) -> Response:
 
 
 async def _depart(request: Request, then: str) -> Response:
-    login, failures = _login(request), get_failures(request)
+    login = _login(request)
     # Each one takes a row of the vault for some minutes.
-    key = f"begin {address(request)}"
-    if failures.wait(key):
+    attempts, key = login.attempts, f"begin {origin(address(request))}"
+    if attempts.quick(key) or await _run(request, lambda: attempts.wait(key)):
         return await _form(request, then, "", "Too many sign-ins were begun. Try again in a moment.", status=429)
-    failures.count(key)
+    await _run(request, lambda: attempts.count(key))
     redirect_uri = get_deps(request).settings.oauth2_redirect_uri or str(request.url.replace(query=""))
     try:
         url, secret = await _run(request, lambda: login.depart(redirect_uri, then))
@@ -127,16 +128,11 @@ async def _arrive(request: Request, parameters: Mapping[str, str]) -> Response:
     except SignInError as error:
         answer: Response = await _form(request, "/", "", str(error), status=403)
     else:
-        get_failures(request).forget(f"begin {address(request)}")
+        key = f"begin {origin(address(request))}"
+        await _run(request, lambda: login.attempts.forget(key))
         answer = await _enter(request, claims, local(then))
     drop(request, answer, PENDING_COOKIE)
     return answer
-
-
-def get_failures(request: Request) -> Throttle:
-    """The bounds of sign-in, as the gate keeps them."""
-    found: Throttle = request.scope["umbel.failures"]
-    return found
 
 
 async def _enter(request: Request, claims: Claims, then: str) -> Response:
