@@ -23,7 +23,7 @@ DOCS_STAMP := $(VENV)/.synced-docs
 ASSETS_STAMP := $(VENDOR)/htmx.min.js
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test engines drill lint assets package docs docs-serve screenshots bench bench-flower clean
+.PHONY: help dev demo test engines drill lint audit assets package docs docs-serve screenshots bench bench-flower clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ lint: dev ## check style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+audit: dev ## look what uv.lock names up among known weaknesses; needs pypi.org, and says so where that is not to be had
+	$(UV) sync --frozen --inexact --quiet --group audit
+	@$(BIN)/python scripts/audit.py $(UV)
 
 engines: $(ENGINES_STAMP)
 
@@ -84,7 +88,7 @@ $(VENV_STAMP):
 	@touch $@
 
 $(DEV_STAMP): $(VENV_STAMP) pyproject.toml uv.lock
-	$(UV) sync --frozen --inexact --quiet --extra demo --extra top --extra parquet --extra alerts --extra mcp
+	$(UV) sync --frozen --inexact --quiet --extra demo --extra top --extra parquet --extra alerts --extra mcp --extra otel --extra sentry
 	@touch $@
 
 # ClickHouse's engine (600 MB), linters of the image and the chart, Flower, and what builds the documentation: where they cannot be had, their tests say so (and fail in CI).
@@ -97,7 +101,7 @@ $(DOCS_STAMP): $(DEV_STAMP)
 	@touch $@
 
 $(BENCH_STAMP): $(DEV_STAMP)
-	$(UV) sync --frozen --inexact --quiet --extra demo --extra top --extra parquet --extra alerts --extra mcp --group bench
+	$(UV) sync --frozen --inexact --quiet --extra demo --extra top --extra parquet --extra alerts --extra mcp --extra otel --extra sentry --group bench
 	@touch $@
 
 $(ASSETS_STAMP): package.json package-lock.json scripts/assets.py

@@ -42,7 +42,7 @@ def judged(packages: Sequence[dict[str, Any]]) -> tuple[int, list[str]]:
     """The exit status, and what to say."""
     looked_up = [one for one in packages if "skip_reason" not in one]
     weak = [
-        f"{one['name']} {one['version']}: {known['id']}, mended in {', '.join(known['fix_versions']) or 'no version yet'}"
+        f"{one['name']} {one['version']}: {known['id']}, mended in {', '.join(known['fix_versions']) or 'none yet'}"
         for one in looked_up
         for known in one.get("vulns", ())
     ]

@@ -26,14 +26,18 @@ PLACES = {
     "umbel.settings_option": 0,
     "umbel.settings_access": 0,
     "umbel.settings_alerts": 0,
+    "umbel.settings_telemetry": 0,
     "umbel.retention": 0,
     "umbel.clock": 0,
     "umbel.logs": 0,
+    "umbel.private": 0,
     "umbel.model": 1,
     "umbel.access": 1,
     "umbel.alerts": 2,
     "umbel.buffer": 2,
     "umbel.status": 2,
+    "umbel.endings": 2,
+    "umbel.telemetry.base": 2,
     "umbel.export": 2,
     "umbel.sources.base": 2,
     "umbel.sources.backoff": 2,
@@ -58,7 +62,9 @@ PLACES = {
     "umbel.signin": 3,
     "umbel.notify": 3,
     "umbel.client": 3,
+    "umbel.telemetry": 3,
     "umbel.ingest": 4,
+    "umbel.tracing": 4,
     "umbel.web": 4,
     "umbel.demo": 5,
     "umbel.top": 5,
@@ -76,7 +82,7 @@ SAME = {"rabbitmq": "amqp"}
 #: Layers whose modules are one part.
 UNITED = (0, 1, 6)
 #: These do without the adapters: what they need of them is handed to them.
-WITHOUT_ADAPTERS = ("umbel.ingest", "umbel.web", "umbel.demo")
+WITHOUT_ADAPTERS = ("umbel.ingest", "umbel.tracing", "umbel.web", "umbel.demo")
 #: Pairs within a layer that go one way: composing everything includes composing the demo and the terminal.
 ONE_WAY = {("umbel.runtime", f"umbel.{name}") for name in ("demo", "top", "watch", "mcp")}
 #: Bare packages hold no code but their docstring, so anybody may name them.
@@ -101,7 +107,11 @@ HOMES: dict[str, tuple[str, ...]] = {
     "anyio": ("umbel.web",),
     "pydantic": ("umbel.web", "umbel.mcp"),
     "uvicorn": ("umbel.web", "umbel.runtime"),
-    "prometheus_client": ("umbel.metrics.prometheus", "umbel.metrics.prometheus_tasks"),
+    "h11": ("umbel.web.patience",),
+    "prometheus_client": ("umbel.metrics.prometheus", "umbel.metrics.prometheus_tasks", "umbel.telemetry.metrics"),
+    "opentelemetry": ("umbel.telemetry",),
+    "requests": ("umbel.telemetry.otlp",),
+    "sentry_sdk": ("umbel.telemetry.sentry",),
     "click": ("umbel.cli", "umbel.runtime"),
     "httpx2": ("umbel.client", "umbel.signin", "umbel.runtime.inside", "umbel.notify.ping"),
     "apprise": ("umbel.notify.sender",),
@@ -126,6 +136,7 @@ REGISTRIES = (
     "umbel.runtime.mcp",
     "umbel.runtime.exports",
     "umbel.runtime.alerting",
+    "umbel.runtime.telemetry",
     "umbel.cli",
     # The Django of somebody's app, which is none of our dependencies.
     "umbel.control.client_django_beat",

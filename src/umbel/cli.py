@@ -27,6 +27,7 @@ _HOMES: Final = {
     "collect": "umbel.runtime.collect",
     "web": "umbel.runtime.web",
     "alert": "umbel.runtime.alert",
+    "trace": "umbel.runtime.trace",
     "replay": "umbel.runtime.replay",
     "doctor": "umbel.runtime.doctor",
     "health": "umbel.runtime.health",
@@ -37,6 +38,7 @@ _HOMES: Final = {
     "demo": "umbel.runtime.demo",
     "app": "umbel.runtime.app",
     "access": "umbel.runtime.access",
+    "telemetry": "umbel.runtime.telemetry",
 }
 
 
@@ -176,7 +178,8 @@ def main() -> None:
 
 
 def _up(settings: Settings) -> int:
-    logs.setup(settings.log_level)
+    logs.setup(settings.log_level, settings.log_format)
+    _home("telemetry").check(settings)
     environment = {key: value for key, value in os.environ.items() if not key.startswith("UMBEL_")}
     return Supervisor(parts_of(settings), environment | to_environment(settings), settings.grace).run()
 
@@ -217,6 +220,12 @@ def alert(check: bool, **given: Any) -> None:
     sys.exit(home.check(settings) if check else home.main(settings))
 
 
+@main.command(params=_options())
+def trace(**given: Any) -> None:
+    """Send tasks that have ended as traces to an OTLP receiver; beside the collector, in the same data directory."""
+    sys.exit(_home("trace").main(read_settings(given)))
+
+
 @main.command(params=[click.Argument(["file"], type=click.Path(exists=True, dir_okay=False)), *_options()])
 def replay(file: str, **given: Any) -> None:
     """Store a recording: one event, list of events or kombu message a line, as JSON; .gz is unpacked."""
@@ -238,7 +247,7 @@ def doctor(flower: bool, **given: Any) -> None:
     sys.exit(_home("doctor").main(read_settings(given)))
 
 
-_PARTS: Final = click.Argument(["parts"], nargs=-1, type=click.Choice(["receive", "collect", "web", "alert"]))
+_PARTS: Final = click.Argument(["parts"], nargs=-1, type=click.Choice(["receive", "collect", "web", "alert", "trace"]))
 
 
 @main.command(params=[_PARTS, *_options()])

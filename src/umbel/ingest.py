@@ -9,28 +9,32 @@ import gc
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from umbel.clock import Clock
+from umbel.endings import EndingsWriter
 from umbel.errors import StoreBusy, StoreError
 from umbel.logs import Limited
 from umbel.model.decode import JSON, RAW_LIMIT, Decoded, Decoder, Refused
 from umbel.model.event import AnyEvent, EventClass
-from umbel.model.gather import Gatherer
+from umbel.model.gather import Gatherer, ended
 from umbel.model.learned import End
 from umbel.model.ledger import LedgerEntry, Quarantined, Reason
 from umbel.model.loss import LossWatch
 from umbel.model.merge import Task
 from umbel.model.meter import Metering
 from umbel.model.redact import Redactor
+from umbel.model.spans import Kind as SpanKind
+from umbel.model.spans import Value
 from umbel.model.worker import Worker, fold_workers, saw_tasks
 from umbel.retention import Retention
 from umbel.sources.base import Batch, Limits, Source
 from umbel.stores.base import Commit, Position, StoreWriter
 from umbel.stores.journal import Entry, Journal, Kind
+from umbel.telemetry.base import Tracer
 
 log = logging.getLogger(__name__)
 limited = Limited(log)
@@ -125,6 +129,8 @@ class Collector:
         sightings: Sightings | None = None,
         redactor: Redactor | None = None,
         journal: Journal | None = None,
+        endings: EndingsWriter | None = None,
+        tracer: Tracer | None = None,
         grace: float = 10.0,
     ) -> None:
         self._source = source
@@ -136,6 +142,8 @@ class Collector:
         self.redactor = redactor
         self._journal = journal
         self._learn_at = 0.0
+        self.endings = endings
+        self._tracer = tracer
         self._grace = grace
         self._limits = Limits()
         self._upkeep_at = 0.0
@@ -209,6 +217,7 @@ class Collector:
             self.progress.oldest_at = batch.captured_at
             self.progress.in_hand = read.received
             commit = self._commit_of(batch, read)
+        self._note(commit.at, commit.tasks)
         began = self._clock.monotonic()
         if not self._write(commit, stop):
             self._gave_up = True
@@ -217,8 +226,21 @@ class Collector:
             self._source.commit(batch.position)
         _say(commit.ledger)
         self._tell(commit.workers.values())
-        self._measure(self._clock.monotonic() - began, read.received, full=self._is_full(batch))
+        seconds = self._clock.monotonic() - began
+        self._measure(seconds, read.received, full=self._is_full(batch))
+        if self._tracer is not None and self._tracer.wanted():
+            told: dict[str, Value] = {
+                "umbel.source": self._source.name,
+                "umbel.events": read.received,
+                "umbel.tasks": len(commit.tasks),
+            }
+            self._tracer.record("commit", SpanKind.INTERNAL, commit.at, commit.at + seconds, told)
         return True
+
+    def _note(self, at: float, tasks: Mapping[str, Task]) -> None:
+        """Say which tasks end in a commit, before it: an end that is stored and was not noted would never be traced."""
+        if self.endings is not None:
+            self.endings.note(at, ended(tasks))
 
     def _read(self, batch: Batch) -> _Read:
         """Decode the batch and sort it, piece by piece, while the events of a piece are in the processor's cache."""
@@ -373,7 +395,9 @@ class Collector:
             if not entries:
                 return
             wall = self._clock.now()
-            self._store.write(Commit(at=wall, tasks=_learned(entries, wall - END_AGE)))
+            tasks = _learned(entries, wall - END_AGE)
+            self._note(wall, tasks)
+            self._store.write(Commit(at=wall, tasks=tasks))
             self._journal.drop(Kind.END, *(entry.key for entry in entries))
         except StoreError as error:
             limited.warning("learn", f"ends that the result backend told of wait to be stored: {error}")

@@ -15,7 +15,7 @@ from typing import Any, Final
 from umbel.errors import SettingsError
 from umbel.retention import Retention, parse_duration, parse_retention
 from umbel.settings_access import ACCESS_OPTIONS
-from umbel.settings_alerts import ALERT_OPTIONS, AlertSettings
+from umbel.settings_alerts import ALERT_OPTIONS
 from umbel.settings_option import (
     Option,
     buckets,
@@ -29,6 +29,7 @@ from umbel.settings_option import (
     switch,
     whole,
 )
+from umbel.settings_telemetry import TELEMETRY_OPTIONS, TelemetrySettings
 
 #: Prometheus' own defaults.
 BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -183,21 +184,14 @@ OPTIONS: Final = (
     Option("text_bytes", 65_536, size_from(256), "Bytes kept of one argument list, result or traceback.", (), "SIZE"),
     Option("grace", 10.0, parse_duration, "Seconds a stop may take to drain and commit.", (), "SECONDS"),
     Option("reconnect_max", 60.0, parse_duration, "Longest wait between two tries to reach the broker.", (), "SECONDS"),
-    Option(
-        "log_level",
-        "info",
-        choice("debug", "info", "warning", "error"),
-        "What to log to standard error.",
-        ("-l",),
-        "LEVEL",
-    ),
+    *TELEMETRY_OPTIONS,
     *ACCESS_OPTIONS,
     *ALERT_OPTIONS,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Settings(AlertSettings):
+class Settings(TelemetrySettings):
     """Everything that was set, parsed; see `OPTIONS` for what each means."""
 
     app: str = ""
@@ -235,11 +229,14 @@ class Settings(AlertSettings):
     text_bytes: int = 65_536
     grace: float = 10.0
     reconnect_max: float = 60.0
-    log_level: str = "info"
 
     @property
     def spool_dir(self) -> Path:
         return Path(self.data_dir) / "spool"
+
+    @property
+    def endings_dir(self) -> Path:
+        return Path(self.data_dir) / "endings"
 
     @property
     def audit_file(self) -> Path:

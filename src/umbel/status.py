@@ -106,5 +106,10 @@ COMMIT_EVENTS: Final = "commit_events"
 #: Events decoded and not committed; messages that the next batch may have.
 IN_HAND: Final = "in_hand"
 BATCH_LIMIT: Final = "batch_limit"
+#: Ended tasks: sent as traces, not sent though they were to be; bytes of those that wait. Spans of its own not sent.
+TRACED: Final = "traced"
+UNTRACED: Final = "untraced"
+TRACE_QUEUE: Final = "trace_queue_bytes"
+SPANS_DROPPED: Final = "spans_dropped"
 #: Secrets hidden before they were stored, since the process began.
 REDACTED: Final = "redacted"

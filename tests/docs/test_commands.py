@@ -41,6 +41,7 @@ NOT_RUN = {
     ("docs/guides/postgresql.md", "createuser"): 1,
     ("docs/guides/postgresql.md", "umbel"): 1,
     ("docs/guides/sso.md", "umbel"): 1,
+    ("docs/observability.md", "pip"): 2,
     ("docs/scaling.md", "rabbitmq-plugins"): 1,
     ("docs/scaling.md", "umbel"): 2,
     ("docs/start.md", "make"): 1,

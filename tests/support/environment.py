@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 import pytest
 
 #: Variables that would change what Umbel, Celery or Flower do.
-PREFIXES = ("UMBEL_", "CELERY_", "FLOWER_")
+PREFIXES = ("UMBEL_", "CELERY_", "FLOWER_", "OTEL_", "SENTRY_")
 
 _given: set[int] = set()
 #: Not the shared one, which tests seed.

@@ -162,7 +162,7 @@ class World:
                     self._mourned.add(child.name)
                     log.error(
                         "the demo's %s has died (exit code %d) and is not replaced. Its last lines:\n%s",
-                        child.name, child.exit_code, child.last_lines(), extra={"action": "demo-death"},
+                        child.name, child.exit_code, child.last_lines(), extra={"kind": "demo-death"},
                     )  # fmt: skip
 
     def _handle_endings(self) -> None:

@@ -30,6 +30,10 @@ COMMIT_EVENTS: Final = "umbel_store_commit_events"
 STORE_BYTES: Final = "umbel_store_bytes"
 QUARANTINE: Final = "umbel_quarantine_events"
 LISTENERS: Final = "umbel_live_browsers"
+TRACED: Final = "umbel_traced_tasks_total"
+UNTRACED: Final = "umbel_untraced_tasks_total"
+TRACE_QUEUE: Final = "umbel_trace_queue_bytes"
+SPANS_DROPPED: Final = "umbel_own_spans_dropped_total"
 HINTS_REPLACED: Final = "umbel_live_hints_replaced_total"
 # Flower's names for what it tells of workers.
 WORKER_ONLINE: Final = "flower_worker_online"
@@ -90,6 +94,10 @@ HELP: Final[Mapping[str, tuple[str, str]]] = {
     ),
     LISTENERS: ("gauge", "Browsers that are told when something changes."),
     HINTS_REPLACED: ("counter", "Hints to browsers replaced by a newer one before they were taken."),
+    TRACED: ("counter", "Tasks sent as traces, since umbel trace began."),
+    UNTRACED: ("counter", "Ended tasks not traced: the queue was full, the receiver refused, the store knew nothing."),
+    TRACE_QUEUE: ("gauge", "Bytes of ids of ended tasks that wait for umbel trace."),
+    SPANS_DROPPED: ("counter", "Spans of Umbel's own work that were not delivered, since its processes began."),
     WORKER_ONLINE: ("gauge", "1 while the worker gives signs of life; `other`: how many more do."),
     WORKER_RUNNING: ("gauge", "Tasks that the worker says it is running."),
 }

@@ -21,10 +21,19 @@ OTHER: Final = "other"
 
 def render(snapshot: Snapshot) -> tuple[bytes, str]:
     """The page and its content type; `process_*` are the web process's own."""
+    return generate_latest(_registry(snapshot)), CONTENT_TYPE_PLAIN_0_0_4
+
+
+def collect(snapshot: Snapshot) -> Iterable[Metric]:
+    """The families of the page."""
+    return _registry(snapshot).collect()
+
+
+def _registry(snapshot: Snapshot) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Families(snapshot))
     ProcessCollector(registry=registry)
-    return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
+    return registry
 
 
 class _Families(Collector):

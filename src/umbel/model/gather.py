@@ -159,3 +159,15 @@ def union(plain: Plain, other: Plain) -> Plain | None:
                 return None
             joined[place] = event
     return joined
+
+
+def ended(tasks: Mapping[str, Task]) -> list[str]:
+    """The ids of the tasks that ended in this batch, as far as its events tell; makes no records."""
+    parts = tasks.parts if isinstance(tasks, Gathered) else tasks
+    return [id_ for id_, part in parts.items() if _has_end(part)]
+
+
+def _has_end(part: Plain | Task) -> bool:
+    if isinstance(part, list):
+        return part[3] is not None
+    return part.succeeded is not None or part.failed is not None or part.revoked is not None

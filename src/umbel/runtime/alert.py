@@ -19,6 +19,7 @@ from umbel.runtime.alerting import open_sender, read_config
 from umbel.runtime.brokers import lazy_plan, queue_depths
 from umbel.runtime.parts import Part, Report
 from umbel.runtime.stores import open_alert_book, open_reader
+from umbel.runtime.telemetry import reported_errors
 from umbel.runtime.transport import parts_of
 from umbel.settings import Settings
 from umbel.status import StatusBoard
@@ -46,14 +47,15 @@ class Sight:
 
 def main(settings: Settings) -> int:
     """Watch until SIGTERM or SIGINT; 0 if that went well."""
-    logs.setup(settings.log_level)
+    logs.setup(settings.log_level, settings.log_format)
     config = read_config(settings)
     if not config.destinations and not settings.ping_url:
         raise SettingsError(
             "nobody is to be told: give --alert-to, a destination in the file of --alerts, or a --ping-url"
         )
     send, clock = open_sender(config.destinations), SystemClock()
-    with Part("alert", settings.status_dir, settings.log_level, clock, lambda: Report(error="opening")) as part:
+    opening = Report(error="opening")
+    with Part("alert", settings, clock, lambda: opening) as part, reported_errors(settings, "alert"):
         os.nice(NICER)
         reader, book = open_reader(settings, clock), open_alert_book(settings, clock)
         queues = queue_depths(settings) if settings.broker else None

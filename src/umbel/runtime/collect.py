@@ -9,14 +9,17 @@ import os
 from umbel import status
 from umbel.clock import Clock, SystemClock
 from umbel.control.client import CeleryControl, EventsEnabler
+from umbel.endings import EndingsWriter
 from umbel.ingest import Collector
 from umbel.model.decode import Decoder
 from umbel.model.redact import Redactor
 from umbel.runtime.parts import Part, Report, source_values
 from umbel.runtime.sources import open_source
 from umbel.runtime.stores import open_journal, open_writer, retention_of
+from umbel.runtime.telemetry import own_work, reported_errors, traces_tasks
 from umbel.settings import Settings
 from umbel.sources.base import Source
+from umbel.telemetry.outlet import Outlet
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,11 @@ GC_THRESHOLD = 100_000
 def main(settings: Settings) -> int:
     """Collect until SIGTERM or SIGINT; 0 if that went well."""
     clock = SystemClock()
-    with Part("collect", settings.status_dir, settings.log_level, clock, lambda: Report(error="opening")) as part:
+    with (
+        Part("collect", settings, clock, lambda: Report(error="opening")) as part,
+        reported_errors(settings, "collect"),
+        own_work(settings) as tracer,
+    ):
         os.nice(NICER)
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 50, 50)
@@ -46,9 +53,11 @@ def main(settings: Settings) -> int:
                 sightings=enabler,
                 redactor=Redactor.of(settings.redact_keys, settings.redact_patterns),
                 journal=journal,
+                endings=EndingsWriter(settings.endings_dir) if traces_tasks(settings) else None,
+                tracer=tracer,
                 grace=settings.grace,
             )
-            part.reports(lambda: report(collector, source, clock))
+            part.reports(lambda: report(collector, source, clock, tracer))
             collector.run(part.stop)
         finally:
             journal.close()
@@ -72,7 +81,7 @@ def _enabler(settings: Settings, clock: Clock) -> EventsEnabler | None:
     return EventsEnabler(CeleryControl(settings, clock), clock=clock)
 
 
-def report(collector: Collector, source: Source, clock: Clock) -> Report:
+def report(collector: Collector, source: Source, clock: Clock, tracer: Outlet | None = None) -> Report:
     """The collector's status; while a commit hangs, what it holds counts as waiting."""
     seen, progress = source.status(), collector.progress
     values = source_values(seen) | {
@@ -82,6 +91,8 @@ def report(collector: Collector, source: Source, clock: Clock) -> Report:
         status.CAPTURED: progress.events + progress.in_hand,
         status.IN_HAND: progress.in_hand,
         status.BATCH_LIMIT: progress.batch_limit,
+        status.UNTRACED: collector.endings.refused if collector.endings is not None else 0,
+        status.SPANS_DROPPED: tracer.dropped if tracer is not None else 0,
         status.REDACTED: collector.redactor.count if collector.redactor is not None else 0,
     }
     if progress.oldest_at and (not values[status.OLDEST] or progress.oldest_at < values[status.OLDEST]):

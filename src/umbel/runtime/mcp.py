@@ -42,7 +42,7 @@ class Wanted:
 def main(settings: Settings, wanted: Wanted) -> int:
     """Serve until the assistant goes; the exit status."""
     # Standard output is the assistant's; the log goes to standard error.
-    logs.setup(settings.log_level)
+    logs.setup(settings.log_level, settings.log_format)
     try:
         home: Any = importlib.import_module("umbel.mcp.server")
     except ModuleNotFoundError as error:

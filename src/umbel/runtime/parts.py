@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final, Self
 
@@ -17,6 +16,7 @@ from setproctitle import setproctitle
 from umbel import logs, status
 from umbel.clock import Clock
 from umbel.logs import Limited
+from umbel.settings import Settings
 from umbel.sources.base import SourceStatus
 from umbel.status import PartStatus, StatusFile
 
@@ -41,19 +41,17 @@ class Report:
 class Part:
     """One process: `with Part(...) as part:` runs it until `part.stop` is set by a signal or the supervisor's end."""
 
-    def __init__(
-        self, name: str, directory: Path, log_level: str, clock: Clock, report: Callable[[], Report] = Report
-    ) -> None:
+    def __init__(self, name: str, settings: Settings, clock: Clock, report: Callable[[], Report] = Report) -> None:
         self.name = name
         #: Set when the process should end.
         self.stop = threading.Event()
         self._clock = clock
         self._report = report
-        self._directory = directory
+        self._directory = settings.status_dir
         self._started_at = clock.now()
         self._ticker = threading.Thread(target=self._tick, name="status", daemon=True)
         self._ended = threading.Event()
-        logs.setup(log_level)
+        logs.setup(settings.log_level, settings.log_format)
 
     def __enter__(self) -> Self:
         setproctitle(f"umbel {self.name}")

@@ -6,6 +6,7 @@ from umbel.buffer.writer import SpoolWriter
 from umbel.clock import SystemClock
 from umbel.errors import SettingsError
 from umbel.runtime.parts import Part, Report
+from umbel.runtime.telemetry import reported_errors
 from umbel.runtime.transport import Transport, transport_of
 from umbel.settings import Settings
 from umbel.sources.redis import RedisReceiver
@@ -22,7 +23,7 @@ def main(settings: Settings) -> int:
     def keep(status: PartStatus) -> None:
         latest.values, latest.texts, latest.error = status.values, status.texts, status.error
 
-    with Part("receive", settings.status_dir, settings.log_level, clock, lambda: latest) as part:
+    with Part("receive", settings, clock, lambda: latest) as part, reported_errors(settings, "receive"):
         spool = SpoolWriter(settings.spool_dir, settings.spool_bytes, clock)
         try:
             RedisReceiver(settings, spool, clock).run(part.stop, keep)

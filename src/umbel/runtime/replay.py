@@ -24,7 +24,7 @@ PROGRESS = 1.0
 def main(settings: Settings, file: str) -> int:
     """Store everything the file holds that was not stored from it before; 0 if that went well."""
     clock = SystemClock()
-    with Part("replay", settings.status_dir, settings.log_level, clock) as part:
+    with Part("replay", settings, clock) as part:
         collector = Collector(
             RecordingSource(Path(file)),
             open_writer(settings, clock),

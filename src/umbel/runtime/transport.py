@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from umbel.errors import SettingsError
+from umbel.runtime.telemetry import traces_tasks
 from umbel.settings import Settings
 
 
@@ -50,4 +51,6 @@ def transport_of(settings: Settings) -> Transport:
 def parts_of(settings: Settings) -> tuple[str, ...]:
     """The processes of `umbel up`, in the order of their start and stop."""
     capture = ("receive", "collect") if transport_of(settings) is Transport.REDIS else ("collect",)
-    return (*capture, "web", *(("alert",) if settings.alerting else ()))
+    alerts = ("alert",) if settings.alerting else ()
+    traces = ("trace",) if traces_tasks(settings) else ()
+    return (*capture, "web", *alerts, *traces)

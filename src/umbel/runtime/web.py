@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from umbel import logs
 from umbel.clock import SystemClock
+from umbel.metrics.prometheus import collect
 from umbel.runtime.access import open_login
 from umbel.runtime.parts import Part
 from umbel.runtime.serving import opened
+from umbel.runtime.telemetry import own_work, pushed_metrics, reported_errors
 from umbel.settings import Settings
 from umbel.web.app import create_app
+from umbel.web.health import measure
 from umbel.web.security import guarded
 from umbel.web.server import serve
 
 
 def main(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; 0 if that went well."""
-    logs.setup(settings.log_level)
+    logs.setup(settings.log_level, settings.log_format)
     settings = guarded(settings)
     clock = SystemClock()
     login = open_login(settings, clock)
     with (
         opened(settings, clock, login) as deps,
-        Part("web", settings.status_dir, settings.log_level, clock) as part,
+        Part("web", settings, clock) as part,
+        reported_errors(settings, "web"),
+        own_work(settings) as tracer,
     ):
-        return serve(create_app(deps), settings, part.stop)
+        deps.tracer = tracer
+        app = create_app(deps)
+        with pushed_metrics(settings, lambda: collect(measure(app.state)), clock.now):
+            return serve(app, settings, part.stop)

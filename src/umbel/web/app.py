@@ -36,6 +36,7 @@ from umbel.web.rerun import Sender
 from umbel.web.security import Security
 from umbel.web.stuck import Stuck
 from umbel.web.stuck_timer import StuckTimer
+from umbel.web.traced import Traced
 
 #: Threads that render pages and read the store at the same time; further requests wait for one.
 THREADS: Final = 8
@@ -62,10 +63,12 @@ class _App(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         deps: Deps = self.state.deps
-        stack = Prefix(Head(super().build_middleware_stack()), deps.settings.url_prefix)
+        stack: ASGIApp = Prefix(Head(super().build_middleware_stack()), deps.settings.url_prefix)
         # A socket file is reached through a proxy, under whatever name that has.
-        guarded = Security(stack, "" if deps.settings.unix_socket else deps.settings.host)
-        return Proxied(guarded) if deps.settings.xheaders else guarded
+        stack = Security(stack, "" if deps.settings.unix_socket else deps.settings.host)
+        if deps.tracer is not None:
+            stack = Traced(stack, deps.tracer, PermitTable(routes.every()), deps.clock, deps.settings.url_prefix)
+        return Proxied(stack) if deps.settings.xheaders else stack
 
 
 def create_app(deps: Deps) -> FastAPI:

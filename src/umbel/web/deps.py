@@ -23,6 +23,7 @@ from umbel.settings import Settings
 from umbel.status import PartStatus
 from umbel.stores.base import StoreReader
 from umbel.stores.journal import Journal
+from umbel.telemetry.base import Tracer
 from umbel.web.alerting import Alerts, Board
 from umbel.web.entries import Entries
 from umbel.web.login import Login
@@ -72,6 +73,8 @@ class Deps:
     notes: Notes = field(init=False, repr=False)
     #: None: nobody has to sign in.
     login: Login | None = None
+    #: None: requests are not traced.
+    tracer: Tracer | None = None
     #: What a role may change.
     rules: Rules = field(init=False, repr=False)
     _watch: PipelineWatch = field(init=False, repr=False)

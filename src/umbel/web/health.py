@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import PlainTextResponse, Response
+from starlette.datastructures import State
 
 from umbel import status
+from umbel.errors import StoreError
 from umbel.metrics import names
 from umbel.metrics.names import Measured, Snapshot
 from umbel.model.worker import Worker
@@ -81,17 +84,26 @@ async def readyz(request: Request) -> Response:
 @router.get("/metrics", response_class=Response, operation_id="metrics", responses=_METRICS, tags=["health"])
 def metrics(request: Request, deps: Injected) -> Response:
     """For Prometheus."""
+    try:
+        told = measure(request.app.state)
+    except StoreError as error:
+        raise HTTPException(503, f"The store cannot be read: {error}") from error
+    body, content_type = deps.render_metrics(told)
+    return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+
+
+def measure(state: State) -> Snapshot:
+    """What the metrics are now, from an app's state; raises `StoreError` while the store was never read."""
+    deps: Deps = state.deps
     pipeline = deps.pipeline()
     if not pipeline.known:
         # Zeros would look like a restart of every counter.
-        raise HTTPException(503, f"The store cannot be read: {pipeline.store_error}")
+        raise StoreError(pipeline.store_error)
     workers = [] if pipeline.store_error else deps.reader.workers()
-    sizes = _sizes(pipeline, request.app.state.hub)
-    surroundings: Surroundings = request.app.state.surroundings
+    sizes = _sizes(pipeline, state.hub) | _traces(pipeline, deps)
+    surroundings: Surroundings = state.surroundings
     measured = Measured() if pipeline.store_error else surroundings.measured()
-    told = replace(snapshot(pipeline, _fleet(workers, deps.clock.now()), sizes), measured=measured)
-    body, content_type = deps.render_metrics(told)
-    return Response(body, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
+    return replace(snapshot(pipeline, _fleet(workers, deps.clock.now()), sizes), measured=measured)
 
 
 def snapshot(
@@ -114,13 +126,26 @@ def snapshot(
     )
 
 
+def _told(pipeline: Pipeline, part: str, value: str) -> float:
+    """What a part says; 0 where it does not tell."""
+    teller = pipeline.part(part)
+    return teller.values.get(value, 0.0) if teller else 0.0
+
+
+def _traces(pipeline: Pipeline, deps: Deps) -> dict[str, float]:
+    """What became of spans, by metric."""
+    own = deps.tracer.dropped if deps.tracer is not None else 0
+    return {
+        names.TRACED: _told(pipeline, "trace", status.TRACED),
+        names.UNTRACED: sum(_told(pipeline, part, status.UNTRACED) for part in ("collect", "trace")),
+        names.TRACE_QUEUE: _told(pipeline, "trace", status.TRACE_QUEUE),
+        names.SPANS_DROPPED: own + _told(pipeline, "collect", status.SPANS_DROPPED),
+    }
+
+
 def _sizes(pipeline: Pipeline, hub: Hub) -> dict[str, float]:
     """How much there is at each bounded hop, by metric; 0 where no part tells."""
-
-    def told(part: str, value: str) -> float:
-        teller = pipeline.part(part)
-        return teller.values.get(value, 0.0) if teller else 0.0
-
+    told = partial(_told, pipeline)
     return {
         names.BROKER_BUFFER: told("receive", status.BROKER_BUFFER),
         names.READ_AHEAD: told("receive", status.READ_AHEAD),

@@ -156,7 +156,12 @@ class PermitTable:
 
     def of(self, method: str, path: str) -> Permit | None:
         """What a request asks for; None for one that no route answers."""
+        template = self.route(method, path)
+        return PERMITS.get(f"{method} {template}", Permit.ADMIN) if template else PERMITS.get(f"{method} {path}")
+
+    def route(self, method: str, path: str) -> str:
+        """The route that answers a request, as it is written; "" where none does."""
         for pattern, methods, template in self._routes:
             if method in methods and pattern.match(path):
-                return PERMITS.get(f"{method} {template}", Permit.ADMIN)
-        return PERMITS.get(f"{method} {path}")
+                return template
+        return ""
