@@ -20,7 +20,8 @@ from umbel.web.pages.login import local
 #: What a search is made of, and what it is not.
 WORDS = st.sampled_from(
     ["state:", "name:", "args:", "run:>", "received:", "-", "(", ")", '"', "OR", "AND", "*", ":", "@", "5s", "=",
-     "<", "t1", "FAILURE", "\\", "'", "%", "_", "\x00", "id:", "kwargs:a=", "root:", "..", "1e999", "NaN", "-1h", "é", "\u202e"]
+     "<", "t1",
+     "FAILURE", "\\", "'", "%", "_", "\x00", "id:", "kwargs:a=", "root:", "..", "1e999", "NaN", "-1h", "é", "\u202e"]
 )  # fmt: skip
 SEARCH = st.lists(WORDS | st.text(max_size=4), max_size=12).map("".join) | st.text(max_size=60)
 HEADER = st.text(st.characters(min_codepoint=32, max_codepoint=255, blacklist_characters="\x7f"), max_size=80)

@@ -33,7 +33,7 @@ MARKUP = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}${7*7}
 HOSTILE = (
     f"' OR 1=1; DROP TABLE task; -- {MARKUP}",
     "x\r\nSet-Cookie: stolen=1\r\nLocation: //evil.example\r\n\r\n<script>alert(1)</script>",
-    "../../../../etc/passwd\x00__proto__[x]=1&constructor=__class__\ud800\udfff\u202e\uffff" + "a" * 5_000,
+    "../../../../etc/passwd\x00__proto__[x]=1&constructor=__class__\ud800\udfff\u202e\uffff" + "a" * 300,
     "//evil.example/\\evil.example",
     "99999999999999999999999999e999",
 )

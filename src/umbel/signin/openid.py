@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import httpx2
 from authlib.common.errors import AuthlibBaseError
@@ -126,6 +126,14 @@ def _answer(response: httpx2.Response) -> Any:
     return response.json()
 
 
+def _listed(response: httpx2.Response) -> list[dict[str, Any]]:
+    """The objects of an answer that is a list; raises `ValueError` for anything else."""
+    found = _answer(response)
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ValueError("the answer is no list of objects")
+    return found
+
+
 class OpenIDProvider(OAuthProvider):
     """Any issuer of OpenID Connect, found by its discovery document."""
 
@@ -234,6 +242,11 @@ def _groups(value: Any) -> tuple[str, ...]:
 class GitHubProvider(OAuthProvider):
     """GitHub, or a GitHub Enterprise server: users by their verified primary address, groups are organisations."""
 
+    def _client(self, redirect_uri: str) -> OAuth2Client:
+        client = super()._client(redirect_uri)
+        client.register_compliance_hook("access_token_response", _as_json)
+        return client
+
     def _method(self) -> str:
         return "client_secret_post"
 
@@ -256,15 +269,22 @@ class GitHubProvider(OAuthProvider):
     def _claims(self, client: OAuth2Client, token: Mapping[str, Any], memory: Mapping[str, Any]) -> Claims:
         del memory
         client.token = dict(token)
-        addresses = _answer(client.get(f"{self._api}/user/emails"))
+        addresses = _listed(client.get(f"{self._api}/user/emails"))
         name = next((one["email"] for one in addresses if one.get("primary") and one.get("verified")), None)
         if name is None:
             raise SignInError("GitHub knows no verified address of yours.")
         if self._config.user_claim != "email":
             name = str(_answer(client.get(f"{self._api}/user"))[self._config.user_claim])
         query = urlencode({"per_page": 100})
-        groups = [one["login"] for one in _answer(client.get(f"{self._api}/user/orgs?{query}"))]
+        groups = [one["login"] for one in _listed(client.get(f"{self._api}/user/orgs?{query}"))]
         return Claims(str(name), Via.OPENID, tuple(map(str, groups)))
+
+
+def _as_json(response: httpx2.Response) -> httpx2.Response:
+    """An answer of GitHub's as JSON: servers and proxies that pass over `Accept` give a form."""
+    if not response.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return response
+    return httpx2.Response(response.status_code, json=dict(parse_qsl(response.text)), request=response.request)
 
 
 def provider_of(config: Config, clock: Clock) -> OAuthProvider:
