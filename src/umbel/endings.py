@@ -27,6 +27,8 @@ LIMIT: Final = 64 << 20
 FILE: Final = 1 << 20
 #: Ids of one line, and so of what is read at once.
 LINE: Final = 500
+#: The file with the reader's position.
+_MARK: Final = "position"
 
 
 def _files(directory: Path) -> list[int]:
@@ -36,6 +38,15 @@ def _files(directory: Path) -> list[int]:
 
 def _file(directory: Path, number: int) -> Path:
     return directory / f"{number:012d}.ids"
+
+
+def _position(directory: Path) -> tuple[int, int]:
+    """Where the reader is: number of the file, offset; (0, 0) at the beginning."""
+    try:
+        number, _, offset = (directory / _MARK).read_text().partition(" ")
+        return int(number), int(offset)
+    except (FileNotFoundError, ValueError):
+        return 0, 0
 
 
 def waiting(directory: Path) -> int:
@@ -91,7 +102,8 @@ class EndingsWriter:
     def _write(self, line: bytes) -> None:
         if self._descriptor is None or self._written + len(line) > self._file:
             self.close()
-            number = max(_files(self._directory), default=0) + 1
+            # Beyond the reader's position too, whoever may have removed files.
+            number = max(*_files(self._directory), _position(self._directory)[0], 0) + 1
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
             self._descriptor = os.open(_file(self._directory, number), flags, 0o600)
             self._written = 0
@@ -126,15 +138,7 @@ class EndingsReader:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._mark = directory / "position"
-        self._at = self._marked()
-
-    def _marked(self) -> tuple[int, int]:
-        try:
-            number, _, offset = self._mark.read_text().partition(" ")
-            return int(number), int(offset)
-        except (FileNotFoundError, ValueError):
-            return 0, 0
+        self._at = _position(directory)
 
     def next(self) -> Ended | None:
         """The next line, the same one until `done`; None where nothing waits."""
@@ -165,10 +169,10 @@ class EndingsReader:
     def done(self, ended: Ended) -> None:
         """Go on behind this line, also after a restart."""
         self._at = ended.after
-        fresh = self._mark.with_name("position.new")
+        fresh = self._directory / f"{_MARK}.new"
         fresh.touch(mode=0o600)
         fresh.write_text(f"{ended.after[0]} {ended.after[1]}\n")
-        fresh.replace(self._mark)
+        fresh.replace(self._directory / _MARK)
         self._forget()
 
     def _forget(self) -> None:

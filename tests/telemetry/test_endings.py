@@ -41,6 +41,18 @@ def test_a_reader_goes_on_behind_what_was_done_and_a_writer_in_a_new_file(tmp_pa
     assert drained(EndingsReader(tmp_path)) == []
 
 
+def test_files_that_somebody_removed_stop_nothing(tmp_path: Path) -> None:
+    writer = EndingsWriter(tmp_path, file=30)
+    for id_ in "abc":
+        writer.note(1.0, [id_ * 20])
+    reader = EndingsReader(tmp_path)
+    assert len(drained(reader)) == 3
+    for file in tmp_path.glob("*.ids"):
+        file.unlink()
+    EndingsWriter(tmp_path).note(2.0, ["d"])
+    assert drained(reader) == ["d"]
+
+
 def test_a_line_that_was_cut_by_a_crash_is_passed_over(tmp_path: Path) -> None:
     EndingsWriter(tmp_path).note(1.0, ["a"])
     (file,) = tmp_path.glob("*.ids")
