@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from celery.events import Event
 
 from tests.conformance.source_rigs import unique
 from tests.services import CeleryWorker, RedisServer, UmbelProcess, wait_until
@@ -111,13 +112,17 @@ def test_webs_that_share_a_store_find_it_by_themselves_and_a_lost_end_is_closed(
     producer = client(broker, backend)
     try:
         wait_until(lambda: whole.json("/readyz")["status"] == "ok", "events being heard", timeout=60)
-        producer.backend.store_result(done, {"of": "it"}, "SUCCESS")
+        ended_at = datetime.now(UTC) - timedelta(minutes=110)
+        stored = {"task_id": done, "status": "SUCCESS", "result": {"of": "it"}, "date_done": ended_at.isoformat()}
+        with redis_server.client(db=6) as server:
+            server.set(f"celery-task-meta-{done}", json.dumps(stored))
         # Two hours ago a worker took both, and nothing was heard of it since.
-        with producer.connection_for_write() as connection, producer.events.Dispatcher(connection) as events:
+        dispatcher = producer.events.Dispatcher
+        with producer.connection_for_write() as connection, dispatcher(connection, hostname="w9@gone") as events:
             for id_ in (done, lost):
+                told = {"uuid": id_, "name": "shop.pay", "timestamp": time.time() - 7_200}
                 for kind in ("task-received", "task-started"):
-                    event = Event(kind, uuid=id_, name="shop.pay", hostname="w9@gone", timestamp=time.time() - 7_200)
-                    events.publish(kind, event, events.producer, retry=True)
+                    events.publish(kind, told, events.producer)
 
         def task() -> dict[str, Any]:
             return next((one for one in whole.json("/api/v1/tasks")["items"] if one["id"] == done), {})

@@ -20,7 +20,7 @@ from umbel.model.ledger import LedgerEntry, Quarantined, Reason
 FIELDS = [
     *("id", "name", "state", "worker", "queue", "args", "kwargs", "result", "exception", "traceback"),
     *("sent_at", "received_at", "started_at", "finished_at", "wait_seconds", "run_seconds", "retries", "attempts"),
-    *("root_id", "parent_id", "eta", "expires"),
+    *("root_id", "parent_id", "eta", "expires", "end_learned"),
 ]
 
 
@@ -81,6 +81,7 @@ def test_a_task_has_exactly_the_promised_fields(stage: Stage, client: TestClient
         "parent_id": "parent-1",
         "eta": "2026-11-23T09:00:00.000000Z",
         "expires": None,
+        "end_learned": False,
     }
     assert attempts == [
         {

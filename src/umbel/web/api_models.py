@@ -47,9 +47,6 @@ class TaskOut:
     received_at: Annotated[Time | None, Field(description="When a worker first received it.")]
     started_at: Annotated[Time | None, Field(description="When its latest run started.")]
     finished_at: Annotated[Time | None, Field(description="When it ended; null while it has not.")]
-    end_learned: Annotated[
-        bool, Field(description="No event told of its end: the result backend did, when it was asked.")
-    ]
     wait_seconds: Annotated[
         float | None, Field(description="From when it could have run to its latest start; an ETA is not waited for.")
     ]
@@ -60,6 +57,9 @@ class TaskOut:
     parent_id: str | None
     eta: Time | None
     expires: Time | None
+    end_learned: Annotated[
+        bool, Field(description="No event told of its end: the result backend did, when it was asked.")
+    ]
 
 
 @dataclass(frozen=True, slots=True)

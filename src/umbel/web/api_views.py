@@ -44,7 +44,6 @@ def task(summary: Summary, record: Task | None) -> TaskOut:
         received_at=rfc3339(summary.received_at),
         started_at=rfc3339(summary.started_at),
         finished_at=rfc3339(summary.finished_at),
-        end_learned=learned(record),
         wait_seconds=summary.wait_seconds,
         run_seconds=summary.run_seconds,
         retries=summary.retries,
@@ -53,6 +52,7 @@ def task(summary: Summary, record: Task | None) -> TaskOut:
         parent_id=summary.parent_id or None,
         eta=rfc3339(epoch(described.eta)) if described else None,
         expires=rfc3339(epoch(described.expires)) if described else None,
+        end_learned=learned(record),
     )
 
 
