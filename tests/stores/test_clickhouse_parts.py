@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 
 import pytest
 
@@ -13,7 +12,6 @@ from tests.services import UmbelProcess
 from tests.strategies import START
 from tests.support.clickhouse import ClickHouseServer, unique
 from tests.support.environment import free_port
-from umbel.clock import ManualClock
 from umbel.errors import StoreBusy, StoreError
 from umbel.model.event import EventClass
 from umbel.model.ledger import LedgerEntry, Quarantined, Reason
@@ -26,12 +24,7 @@ from umbel.stores.clickhouse.anchors import Anchors
 from umbel.stores.clickhouse.connection import Connection
 from umbel.stores.clickhouse.target import Layout, Target, target_of
 
-
-@pytest.fixture
-def rig(clickhouse_server: ClickHouseServer, tmp_path: object) -> Iterator[ClickHouseRig]:
-    ClickHouseRig.use(clickhouse_server)
-    with closing(ClickHouseRig(tmp_path, ManualClock(START))) as rig:  # type: ignore[arg-type]
-        yield rig
+RIG = ClickHouseRig
 
 
 def test_a_url_names_server_database_user_and_cluster() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,8 +13,6 @@ from tests.conformance.store_rigs import PostgresRig, all_tasks
 from tests.conformance.test_stores import commit, ended
 from tests.stores.test_sqlite_texts import SEARCHES, contains, spoken
 from tests.support.environment import wait_until
-from tests.support.postgres import PostgresServer
-from umbel.clock import ManualClock
 from umbel.model.event import AnyEvent, TaskReceived
 from umbel.model.query import Page
 from umbel.retention import Retention
@@ -29,11 +25,7 @@ LATER = START + 10_000.0
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture
-def rig(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[PostgresRig]:
-    PostgresRig.use(postgres_server)
-    with closing(PostgresRig(tmp_path, ManualClock(START))) as rig:
-        yield rig
+RIG = PostgresRig
 
 
 INDEXED = (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,6 @@ from tests.conformance.test_stores import SPAN, commit, ended, maintain, task_ev
 from tests.strategies import START
 from tests.support.environment import free_port
 from tests.support.postgres import PASSWORD, USER, PostgresServer
-from umbel.clock import ManualClock
 from umbel.errors import StoreBusy, StoreError
 from umbel.model.event import AnyEvent, EventClass, TaskFailed, TaskReceived
 from umbel.model.ledger import LedgerEntry, Quarantined, Reason
@@ -35,11 +35,7 @@ from umbel.stores.postgres.text import key_of, sought, stored, told
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture
-def rig(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[PostgresRig]:
-    PostgresRig.use(postgres_server)
-    with closing(PostgresRig(tmp_path, ManualClock(START))) as rig:
-        yield rig
+RIG = PostgresRig
 
 
 # URLs
@@ -111,6 +107,32 @@ def test_a_database_that_cannot_hold_every_text_is_refused(postgres_server: Post
         admin.execute("CREATE DATABASE narrow ENCODING 'LATIN1' TEMPLATE template0")
     with pytest.raises(StoreError, match="ENCODING 'UTF8'"):
         _open(postgres_server.url("narrow"))
+
+
+class _Pooled:
+    """A connection through a pooler: it tells a number of its own, and may be served by a process that others share."""
+
+    def __init__(self, served: Any) -> None:
+        self._served = served
+        self.info = SimpleNamespace(
+            backend_pid=-1, server_version=served.info.server_version, parameter_status=served.info.parameter_status
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._served, name)
+
+
+def test_a_pooler_that_keeps_no_sessions_is_refused_and_one_that_does_is_not(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = path_of(postgres_server.url())
+    genuine = psycopg.connect
+    monkeypatch.setattr(psycopg, "connect", lambda *given, **options: _Pooled(genuine(*given, **options)))
+    connect(target, "test", {}).close()
+    with closing(postgres_server.connect()) as shared:
+        monkeypatch.setattr(psycopg, "connect", lambda *_, **__: _Pooled(shared))
+        with pytest.raises(StoreError, match="pool_mode = session"):
+            connect(target, "test", {})
 
 
 def test_another_programs_schema_is_left_alone(rig: PostgresRig) -> None:

@@ -6,10 +6,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -35,11 +34,7 @@ pytestmark = pytest.mark.timeout(600)
 DAY = 86_400.0
 
 
-@pytest.fixture
-def rig(postgres_server: PostgresServer, tmp_path: Path) -> Iterator[PostgresRig]:
-    PostgresRig.use(postgres_server)
-    with closing(PostgresRig(tmp_path, ManualClock(START))) as rig:
-        yield rig
+RIG = PostgresRig
 
 
 class Child:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 import psycopg
@@ -13,6 +13,8 @@ from umbel.errors import StoreBusy, StoreError
 from umbel.stores.postgres.target import Target
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+_BACKEND: Final = "SELECT pg_backend_pid()"
 
 #: The oldest server that has what the store uses (DETACH PARTITION … CONCURRENTLY), and what it calls itself.
 OLDEST: Final = 140_000
@@ -62,19 +64,39 @@ _SURROUNDINGS: Final = ("28", "3D", "3F", "42501", "42P01")
 
 def connect(target: Target, purpose: str, settings: dict[str, str]) -> Connection:
     """A connection that commits each statement by itself; raises `StoreBusy` for a server that is away."""
+    connection = _opened(target, purpose)
     try:
-        given = psycopg.conninfo.conninfo_to_dict(target.conninfo)
-        options: dict[str, Any] = {"application_name": f"umbel {purpose}"} | _PATIENCE
-        options = {name: value for name, value in options.items() if name not in given}
-        connection: Connection = psycopg.connect(target.conninfo, autocommit=True, client_encoding="UTF8", **options)
-    except psycopg.Error as error:
-        raise explain(error, target) from error
-    try:
+        with guard(target):
+            ((backend,),) = connection.execute(_BACKEND)
+        # A pooler tells a number of its own for the process that serves us.
+        if backend != connection.info.backend_pid:
+            _refuse_shared(target, purpose, backend)
         _prepare(connection, target, settings)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _opened(target: Target, purpose: str) -> Connection:
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(target.conninfo)
+        options: dict[str, Any] = {"application_name": f"umbel {purpose}"} | _PATIENCE
+        options = {name: value for name, value in options.items() if name not in given}
+        return psycopg.connect(target.conninfo, autocommit=True, client_encoding="UTF8", **options)
+    except psycopg.Error as error:
+        raise explain(error, target) from error
+
+
+def _refuse_shared(target: Target, purpose: str, backend: int) -> None:
+    """Raise `StoreError` if the process that just served us now serves another connection: no session is kept."""
+    with closing(_opened(target, purpose)) as other, guard(target), other.transaction():
+        ((found,),) = other.execute(_BACKEND)
+    if found == backend:
+        raise StoreError(
+            f"{target} goes through a pooler that keeps no sessions, and Umbel's locks, settings and notifications "
+            "need them: set pool_mode = session for this database (pgbouncer), or name the server itself in --store"
+        )
 
 
 def _prepare(connection: Connection, target: Target, settings: dict[str, str]) -> None:
