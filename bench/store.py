@@ -4,18 +4,23 @@
 generator (`stores/history.py`), committed by each engine's own writer. With `--burst 2` the tasks of a commit begin
 within two seconds, as in life: evenly spread, a commit of a small history touches thousands of minutes and names.
 `server` is PostgreSQL or ClickHouse: an empty store at the URL in UMBEL_STORE. `table` is the yardstick: one plain
-SQLite table. Questions are asked at a tenth of the tasks and at all of them, after upkeep has finished.
+SQLite table. Questions are asked at a tenth of the tasks and at all of them, after upkeep has finished. What it prints
+is Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import os
+import platform
 import resource
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from stores.engines import ENGINES, Store
@@ -51,7 +56,15 @@ class Fill:
 
 
 def run(name: str, directory: Path, arguments: argparse.Namespace) -> None:
-    print(f"\n## {name}, {arguments.tasks:,} tasks", flush=True)
+    kind = "CPU time of this process" if arguments.cpu else "time by the clock"
+    load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
+    print(f"\n### {name}, {arguments.tasks:,} tasks\n")
+    print(
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}; load average before {load}; "
+        f"answers in {kind}.\n",
+        flush=True,
+    )
     engine = ENGINES[name](directory)
     fill = Fill(engine)
     clock = time.process_time if arguments.cpu else time.perf_counter
@@ -64,7 +77,7 @@ def run(name: str, directory: Path, arguments: argparse.Namespace) -> None:
         fill.take(number, events, START + (END - START) * done / count)
         if done in marks and done > before[0]:
             wall, cpu = (done - before[0]) / (fill.spent - before[1]), (fill.cpu - before[2]) / (done - before[0])
-            print(f"{done:>12,} tasks: {wall:>8,.0f} tasks/s, {cpu * 1e6:.1f} us CPU a task", flush=True)
+            print(f"- {done:,} tasks: {wall:,.0f} tasks/s, {cpu * 1e6:.1f} us CPU a task", flush=True)
             before = (done, fill.spent, fill.cpu)
             if done == min(marks):
                 engine.settle()
@@ -72,30 +85,34 @@ def run(name: str, directory: Path, arguments: argparse.Namespace) -> None:
                 before = (done, fill.spent, fill.cpu)
     ordered = sorted(fill.commits)
     print(
-        f"{count / fill.spent:,.0f} tasks/s in all, {fill.writes / count:.2f} writes a task, {window:,} tasks a commit"
+        f"- {count / fill.spent:,.0f} tasks/s in all, {fill.writes / count:.2f} writes a task, "
+        f"{window:,} tasks a commit"
     )
-    print(f"commit: p50 {ordered[len(ordered) // 2] * 1e3:.0f} ms, longest {ordered[-1] * 1e3:.0f} ms")
+    print(f"- commit: p50 {ordered[len(ordered) // 2] * 1e3:.0f} ms, longest {ordered[-1] * 1e3:.0f} ms")
     started = time.perf_counter()
     engine.settle()
-    print(f"upkeep finished after {time.perf_counter() - started:.0f} s more")
+    print(f"- upkeep finished after {time.perf_counter() - started:.0f} s more")
     asked[count] = measure(engine, clock)
     table(asked)
-    print("bytes a task: " + ", ".join(f"{kind} {size:.0f}" for kind, size in engine.bytes_a_task().items()))
-    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB of memory at most")
+    print("- bytes a task: " + ", ".join(f"{kind} {size:.0f}" for kind, size in engine.bytes_a_task().items()))
+    print(f"- {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB of memory at most")
     started = time.perf_counter()
     dropped, longest = engine.drop_day()
     took = (time.perf_counter() - started) * 1e3
-    print(f"a day dropped, {dropped:,} tasks, in {took:.0f} ms; the writer held up for at most {longest * 1e3:.0f} ms")
+    print(
+        f"- a day dropped, {dropped:,} tasks, in {took:.0f} ms; the writer held up for at most {longest * 1e3:.0f} ms"
+    )
     engine.close()
 
 
 def table(asked: dict[int, dict[str, tuple[float, float, float]]]) -> None:
     counts = list(asked)
-    print("| ms: p50 / p95 / longest | " + " | ".join(f"{count:,} tasks" for count in counts) + " |")
+    print("\n| ms: p50 / p95 / longest | " + " | ".join(f"{count:,} tasks" for count in counts) + " |")
     print("|---|" + "---|" * len(counts))
     for title in asked[counts[0]]:
         cells = (" / ".join(f"{ms:.3g}" for ms in asked[count][title]) for count in counts)
         print(f"| {title} | " + " | ".join(cells) + " |")
+    print()
 
 
 def main(arguments: argparse.Namespace, engines: Iterable[str]) -> None:

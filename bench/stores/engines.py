@@ -21,6 +21,8 @@ from umbel.stores.sqlite import SqliteReader, SqliteWriter
 
 #: Where the URL of a server's store is, a variable of the environment.
 STORE: Final = "UMBEL_STORE"
+#: Rounds of upkeep in which all sums of two weeks are made.
+ROUNDS: Final = 40
 
 
 class Store:
@@ -42,6 +44,9 @@ class Store:
         while not all(part.sealed for part in self.reader.parts()[1:]):
             self.upkeep()
             time.sleep(0.05)
+        # Days that are over are summed a round at a time.
+        for _ in range(ROUNDS):
+            self.upkeep()
 
     def tasks(self, where: Node, page: Page) -> None:
         self.reader.tasks(where, page)
