@@ -111,7 +111,7 @@ def test_webs_that_share_a_store_find_it_by_themselves_and_a_lost_end_is_closed(
     other = umbel_process("web", *common, "--data-dir", "other")
     producer = client(broker, backend)
     try:
-        wait_until(lambda: whole.json("/readyz")["status"] == "ok", "events being heard", timeout=60)
+        wait_until(lambda: whole.json("/readyz")["status"] == "ok", "events being heard", timeout=180)
         ended_at = datetime.now(UTC) - timedelta(minutes=110)
         stored = {"task_id": done, "status": "SUCCESS", "result": {"of": "it"}, "date_done": ended_at.isoformat()}
         with redis_server.client(db=6) as server:
