@@ -114,7 +114,9 @@ def show(
 ) -> HTMLResponse:
     """The page; `range` as on the overview, `show` is resolved, or what is open."""
     span = span_of(range_)
-    found = shared.get(request.app, span.name, EVERY / 2, deps.clock, lambda: looked_at(deps, span))
+    found = shared.get(
+        request.app, span.name, max(EVERY / 2, 3 * span.every), deps.clock, lambda: looked_at(deps, span)
+    )
     return page(request, "errors", load(deps, span.name, show_, found))
 
 

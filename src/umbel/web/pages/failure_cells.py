@@ -20,11 +20,11 @@ from umbel.web.pages.spark import columns
 
 Cell = tuple[str, str]
 
-#: Cells of a span that are looked into, failures of each at either end of the span, and seconds for one and for all.
-CELLS: Final = 100
+#: Cells of a span that are counted, failures looked at of each, and seconds for looking at one and at all.
+CELLS: Final = 1_000
 EACH: Final = 20
 WITHIN: Final = 0.05
-SECONDS: Final = 0.5
+SECONDS: Final = 0.2
 #: Columns of a trend at most; each is a minute wide at least.
 COLUMNS: Final = 30
 
@@ -64,9 +64,15 @@ class _Counts:
 
     of_all: Counter[Cell] = field(default_factory=Counter)
     of_kind: dict[str, Counter[Cell]] = field(default_factory=dict)
+    #: The kinds that were seen in a cell, by key.
+    kinds_in: dict[Cell, list[str]] = field(default_factory=dict)
 
     def share(self, key: str, cell: Cell) -> float:
         return self.of_kind[key][cell] / self.of_all[cell]
+
+    def is_mixed(self, cell: Cell) -> bool:
+        """Whether failures of several kinds were seen in it."""
+        return len(self.kinds_in.get(cell, ())) > 1
 
 
 def whole(reader: StoreReader, found: Sample, start: float, end: float, clock: Clock) -> Whole:
@@ -76,36 +82,47 @@ def whole(reader: StoreReader, found: Sample, start: float, end: float, clock: C
         trends = {kind.fingerprint.key: columns(kind.times, start, end, look.columns) for kind in found.kinds}
         return Whole(found, {kind.fingerprint.key: (kind.count, False) for kind in found.kinds}, trends)
     cells = {(one.exception_type, one.name): one.count for one in reader.exceptions(start, end, CELLS)}
-    found, unseen = _widened(look, found, cells)
+    seen = _counts(found).of_all
+    found = _widened(look, found, [cell for cell in cells if not seen[cell]], Order.NEWEST)
+    # Where a cell has several kinds, rollups do not tell which of them began when.
+    counts = _counts(found)
+    mixed = [cell for cell, count in cells.items() if counts.is_mixed(cell) and counts.of_all[cell] < count]
+    found = _widened(look, found, mixed, Order.OLDEST)
     counts = _counts(found)
     totals = {kind.fingerprint.key: _total(kind, counts, cells) for kind in found.kinds}
-    return Whole(found, totals, _trends(look, found.kinds, counts), unseen)
+    trends = _trends(look, found.kinds, counts)
+    for kind in found.kinds:
+        _begin(kind, counts, trends[kind.fingerprint.key], look)
+    return Whole(found, totals, trends, sum(not counts.of_all[cell] for cell in cells))
 
 
-def _widened(look: _Look, found: Sample, cells: Mapping[Cell, int]) -> tuple[Sample, int]:
-    """With the first and newest failures of each cell that was not looked at whole; how many were not at all."""
-    reader = look.reader
-    seen = Counter(map(_cell, found.tasks))
-    tasks = {task.id: task for task in found.tasks}
-    partial = [cell for cell, count in cells.items() if seen[cell] < count]
-    # Those of which nothing is known yet come first.
-    partial.sort(key=lambda cell: seen[cell] > 0)
-    unseen = 0
-    for cell in partial:
+def _widened(look: _Look, found: Sample, cells: Sequence[Cell], order: Order) -> Sample:
+    """With the newest or oldest failures of these cells as well, as far as the time goes."""
+    known = {task.id for task in found.tasks}
+    added: dict[str, Summary] = {}
+    for cell in cells:
         if look.clock.monotonic() > look.until:
-            unseen += not seen[cell]
-            continue
-        orders = [Order.OLDEST] if seen[cell] else [Order.OLDEST, Order.NEWEST]
-        looked = [task for order in orders for task in _of_cell(look, cell, order)]
-        unseen += not looked and not seen[cell]
-        tasks |= {task.id: task for task in looked}
-    added = [id_ for id_ in tasks if id_ not in {task.id for task in found.tasks}]
+            break
+        added |= {task.id: task for task in _of_cell(look, cell, order) if task.id not in known}
+    if not added:
+        return found
+    ids = list(added)
     records = {record.id: record for record in found.records}
-    for at in range(0, len(added), 1_000):
-        records |= reader.records(added[at : at + 1_000])
-    known = [(task, records[id_]) for id_, task in tasks.items() if id_ in records]
-    made = kinds(known)
-    return replace(found, tasks=[task for task, _ in known], records=[r for _, r in known], kinds=made), unseen
+    for at in range(0, len(ids), 1_000):
+        records |= look.reader.records(ids[at : at + 1_000])
+    tasks = [task for task in (*found.tasks, *added.values()) if task.id in records]
+    whole = [(task, records[task.id]) for task in tasks]
+    return replace(found, tasks=tasks, records=[record for _, record in whole], kinds=kinds(whole))
+
+
+def _begin(kind: Kind, counts: _Counts, trend: Sequence[float], look: _Look) -> None:
+    """Have a kind begin where its cells do, if nothing else is in them."""
+    width = (look.end - look.start) / len(trend)
+    first = next((n for n, count in enumerate(trend) if count), None)
+    if first is None or any(counts.is_mixed(cell) for cell in counts.of_kind[kind.fingerprint.key]):
+        return
+    if look.start + (first + 1) * width <= kind.first_at:
+        kind.first_at = look.start + first * width
 
 
 def _of_cell(look: _Look, cell: Cell, order: Order) -> list[Summary]:
@@ -120,15 +137,13 @@ def _of_cell(look: _Look, cell: Cell, order: Order) -> list[Summary]:
     return [task for task in page.items if task.exception_type == type_]
 
 
-def _cell(task: Summary) -> Cell:
-    return task.exception_type, task.name
-
-
 def _counts(found: Sample) -> _Counts:
     counts = _Counts()
     for kind in found.kinds:
         counts.of_kind[kind.fingerprint.key] = own = Counter(kind.cells)
         counts.of_all.update(own)
+        for cell in own:
+            counts.kinds_in.setdefault(cell, []).append(kind.fingerprint.key)
     return counts
 
 
@@ -152,7 +167,6 @@ def _trends(look: _Look, found: Sequence[Kind], counts: _Counts) -> dict[str, li
     for n in range(count):
         for one in look.reader.exceptions(look.start + n * width, look.start + (n + 1) * width, CELLS):
             cell = (one.exception_type, one.name)
-            for key, own in counts.of_kind.items():
-                if cell in own:
-                    trends[key][n] += one.count * counts.share(key, cell)
+            for key in counts.kinds_in.get(cell, ()):
+                trends[key][n] += one.count * counts.share(key, cell)
     return trends
