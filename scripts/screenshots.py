@@ -120,6 +120,8 @@ def pages(base: str) -> dict[str, str]:
         "ingest": "/ingest",
         "storage": "/storage",
         "stuck": "/stuck",
+        "alerts": "/alerts",
+        "commands": "/commands",
         "start": "/start",
         "audit": "/audit",
     }

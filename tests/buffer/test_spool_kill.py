@@ -11,11 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.buffer import processes
+from tests.support.environment import wait_until
 from umbel.buffer.reader import SpoolReader
 from umbel.buffer.writer import SpoolWriter
 from umbel.clock import SystemClock
@@ -26,6 +28,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def start(*arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "tests.buffer.processes", *arguments], cwd=ROOT)
+
+
+def appends_of(directory: Path, life: int) -> int:
+    """How many appends this life of the writer is certain to have finished."""
+    progress = directory / f"life-{life}"
+    return int(struct.unpack("<Q", progress.read_bytes().ljust(8, b"\0"))[0]) if progress.exists() else 0
+
+
+def wrote(directory: Path, life: int) -> bool:
+    """Whether a life of the writer left something worth losing: 25 appends of 40 events."""
+    return appends_of(directory, life) >= 25
 
 
 @contextmanager
@@ -44,11 +57,9 @@ def test_kill_9_of_either_side_loses_nothing_and_brings_nothing_twice(tmp_path: 
     lives = 8
     running = [start("write", str(tmp_path), "0"), start("read", str(tmp_path))]
     with killed_in_the_end(running):
-        deadline = time.monotonic() + 30
-        while not (tmp_path / "life-0").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
         for life in range(1, lives):
-            time.sleep(chance.uniform(0.3, 1.2))
+            wait_until(partial(wrote, tmp_path, life - 1), f"life {life - 1} writing")
+            time.sleep(chance.uniform(0.0, 0.9))
             for index, again in enumerate([("write", str(tmp_path), str(life)), ("read", str(tmp_path))]):
                 if index == 0 or chance.random() < 0.7:
                     running[index].send_signal(signal.SIGKILL)
@@ -72,8 +83,7 @@ def test_kill_9_of_either_side_loses_nothing_and_brings_nothing_twice(tmp_path: 
         shed[kind] += count
     certain, doubtful = set[int](), set[int]()
     for life in range(lives):
-        progress = tmp_path / f"life-{life}"
-        appends = struct.unpack("<Q", progress.read_bytes().ljust(8, b"\0"))[0] if progress.exists() else 0
+        appends = appends_of(tmp_path, life)
         certain.update(range(life * processes.LIFE, life * processes.LIFE + appends * processes.BATCH))
         doubtful.update(processes.numbers(life, appends))
     assert len(certain) > 5_000

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from tests.e2e.served import Served
 from tests.e2e.shop import Shop
@@ -27,6 +27,10 @@ FLAGS = (
 )
 DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
+
+
+#: A busy machine is no failure: five seconds, as Playwright has it, are not enough to call something missing.
+expect.set_options(timeout=60_000)
 
 
 # Not for the session: while Playwright runs, its event loop is the main thread's, and no other test could have one.

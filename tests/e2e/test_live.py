@@ -135,11 +135,11 @@ def test_a_lost_connection_is_said_and_mended(watched: Watched, serve: Callable[
     page = watched.open(served.url + "/tasks")
     page.wait_for_timeout(500)
     page.context.set_offline(True)
-    expect(page.locator("#live")).to_have_text("No connection", timeout=20_000)
+    expect(page.locator("#live")).to_have_text("No connection", timeout=60_000)
     served.commit(some_tasks(shop, "new", 4))
     page.context.set_offline(False)
-    expect(page.locator("#live")).to_have_text("Live", timeout=20_000)
-    expect(page.locator("#news")).to_have_text("+4 new", timeout=20_000)
+    expect(page.locator("#live")).to_have_text("Live", timeout=60_000)
+    expect(page.locator("#news")).to_have_text("+4 new", timeout=60_000)
     watched.forgive("ERR_INTERNET_DISCONNECTED", "htmx")
 
 

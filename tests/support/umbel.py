@@ -68,5 +68,5 @@ class UmbelProcess(Process):
         """Start it; a command that serves is waited for until it is healthy."""
         super().start()
         if self.serves:
-            self.wait_for(self.healthy, "/healthz answering", timeout=60)
+            self.wait_for(self.healthy, "/healthz answering", timeout=180)
         return self
