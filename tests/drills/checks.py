@@ -8,6 +8,7 @@ import urllib.error
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from tests.drills.family import alive
 from tests.support.environment import wait_until
@@ -39,10 +40,12 @@ def checks(umbel: UmbelProcess) -> dict[str, dict[str, str]]:
     return found
 
 
-def start(broker: RedisServer | str, umbel_process: Callable[..., UmbelProcess], *options: str) -> UmbelProcess:
-    """`umbel up`, which captures when this returns."""
+def start(
+    broker: RedisServer | str, umbel_process: Callable[..., UmbelProcess], *options: str, **process: Any
+) -> UmbelProcess:
+    """`umbel up`, which captures when this returns; `process` is taken by `Process`."""
     url = broker if isinstance(broker, str) else broker.url
-    umbel = umbel_process("up", "--broker", url, *options)
+    umbel = umbel_process("up", "--broker", url, *options, **process)
     wait_until(lambda: ready(umbel), "the subscription", timeout=120)
     return umbel
 

@@ -26,18 +26,18 @@ def test_every_task_is_traced_though_the_part_that_sends_is_killed(
     redis_factory: Callable[..., RedisServer],
     umbel_process: Callable[..., UmbelProcess],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with Receiver() as receiver:
         receiver.status = 503
-        for name, value in {
+        environment = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
             "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
             "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-        }.items():
-            monkeypatch.setenv(name, value)
+        }
         broker = redis_factory()
-        umbel = start(broker, umbel_process, "--trace-tasks", "1", "--trace-self", "1", "--otel-metrics")
+        umbel = start(
+            broker, umbel_process, "--trace-tasks", "1", "--trace-self", "1", "--otel-metrics", env=environment
+        )
         board = StatusBoard(tmp_path / "umbel-data" / "run")
         publisher = Publisher(broker.url, tmp_path, tasks=TASKS, rate=300)
         publisher.start()
