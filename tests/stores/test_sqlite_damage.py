@@ -321,6 +321,10 @@ def test_a_directory_that_may_not_be_written_is_an_error_that_names_the_remedy_a
     public: SqliteRig,
 ) -> None:
     filled(public)
+    # Its owner lets others look: Umbel by itself keeps them out.
+    for place in (public.path, *Files(public.path).directory.iterdir()):
+        place.chmod(0o644)
+    Files(public.path).directory.chmod(0o755)
     said = as_nobody(WRITE_ONE, public.directory)
     assert said.startswith("StoreError")
     assert "Traceback" not in said

@@ -347,6 +347,7 @@ def test_the_description_names_every_field_and_no_page(client: TestClient) -> No
         "alerts/silences/{silence_id}/end",
         "errors",
         "names",
+        "places",
         "changes",
         "schedules",
         "suggest",

@@ -150,7 +150,9 @@ def test_a_long_body_is_refused(stage: Stage, broker: Broker) -> None:
 
 def test_every_command_is_in_the_openapi_document_with_its_body(stage: Stage, broker: Broker) -> None:
     with stage.client() as client:
-        paths = client.get("/api/v1/openapi.json").json()["paths"]
+        described = client.get("/api/v1/openapi.json").json()
+    paths, schemas = described["paths"], described["components"]["schemas"]
     for name, kind in COMMANDS.items():
         schema = paths[f"/api/v1/control/{name}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
         assert set(schema["properties"]) == set(kind.__struct_fields__)

@@ -56,8 +56,6 @@ class Task(Struct, frozen=True):
     started_at: datetime | None
     #: When it ended; None while it has not.
     finished_at: datetime | None
-    #: No event told of its end: the result backend did, when it was asked.
-    end_learned: bool
     #: From when it could have run to its latest start.
     wait_seconds: float | None
     run_seconds: float | None
@@ -67,6 +65,8 @@ class Task(Struct, frozen=True):
     parent_id: str | None
     eta: datetime | None
     expires: datetime | None
+    #: No event told of its end: the result backend did, when it was asked.
+    end_learned: bool
 
 
 class TaskPage(Struct, frozen=True):
