@@ -21,7 +21,7 @@ from umbel.stores.sqlite.audit import SqliteAudit
 from umbel.web import stuck
 from umbel.web.actions import Actions
 from umbel.web.stuck import Stuck
-from umbel.web.stuck_timer import StuckTimer
+from umbel.web.stuck_timer import SETTLE, StuckTimer
 
 
 class Backend:
@@ -75,6 +75,19 @@ def test_of_several_webs_one_looks_and_none_looks_again_too_soon(stage: Stage) -
         assert [second.take(journal), first.take(journal)] == [False, True]
         stage.clock.step(-7 * 86_400)
         assert second.claim(journal), "a clock that was ahead keeps nobody waiting"
+
+
+def test_webs_that_look_often_do_not_take_each_others_turns_away(stage: Stage) -> None:
+    stage.settings = replace(stage.settings, stuck_every=1.0)
+    first, second = timer(stage), timer(stage)
+    with closing(open_journal(stage.settings, stage.clock)) as journal:
+        assert first.claim(journal)
+        stage.clock.step(2.0)
+        assert not second.claim(journal), "the first has not begun yet"
+        stage.clock.step(SETTLE - 2.0)
+        assert first.take(journal)
+        stage.clock.step(2 * SETTLE)
+        assert second.claim(journal)
 
 
 @pytest.mark.parametrize("change", [{"stuck_every": 0.0}, {"read_only": True}, {"broker": ""}])

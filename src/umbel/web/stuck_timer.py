@@ -58,8 +58,10 @@ class StuckTimer:
     def claim(self, journal: Journal) -> bool:
         """Enter this web where a look is due; whether it was."""
         last, now = journal.find(Kind.TURN, [_KEY]).get(_KEY), self._deps.clock.now()
+        # Nobody takes a turn away before its web can have begun: two would displace each other for ever.
+        due = max(self._deps.settings.stuck_every, 2 * SETTLE)
         # A clock that is ahead must not keep the others waiting.
-        if last is not None and abs(now - last.at) < self._deps.settings.stuck_every:
+        if last is not None and abs(now - last.at) < due:
             return False
         self._enter(journal, now, last.texts.get("cursor", "") if last is not None else "")
         return True
