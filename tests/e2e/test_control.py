@@ -36,7 +36,8 @@ def test_a_worker_is_asked_and_changed_from_its_page(
     expect(page.locator("#inspected")).to_contain_text("1 m 01 s")
     if not scripts:
         page.get_by_role("link", name="Back to the worker").click()
-    field = page.get_by_label("queue").first
+    form = page.locator("form", has=page.get_by_role("button", name="Add consumer"))
+    field = form.get_by_label("queue")
     field.fill("mail")
     if scripts:
         page.evaluate("refresh()")

@@ -45,16 +45,21 @@ def test_a_task_is_terminated_and_a_pool_grown_from_the_pages(
     try:
         producer.send_task("support.sleep", (600,), task_id=id_, queue=queue)
         with stage.client() as browser:
-            wait_until(lambda: id_ in browser.get("/inspect/real@test").text, "the task running", timeout=60)
+
+            def told() -> str:
+                return browser.get("/inspect/real@test").text
+
+            wait_until(lambda: "No task is reserved" in told() and id_ in told(), "the task running", timeout=60)
             done = browser.post("/control/terminate", data={"task_ids": id_, "sure": "yes", "destination": "real@test"})
             assert "1 of 1 worker answered ok" in done.text
-            wait_until(lambda: id_ not in browser.get("/inspect/real@test").text, "the task gone", timeout=60)
+            wait_until(lambda: "No task is running" in told(), "the task gone", timeout=60)
+            assert "1 revoked id<" in told()
             grown = browser.post("/control/pool_grow", data={"n": "1", "destination": "real@test", "sure": "yes"})
             assert "pool will grow" in grown.text
             trail = browser.get("/audit").text
             monkeypatch.setattr(inspect, "PATIENCE", 0.5)
             worker.pause()
-            assert "It does not answer" in browser.get("/inspect/real@test").text
+            assert "It does not answer" in told()
             worker.resume()
         assert "pool will grow" in trail
         assert id_ in trail
