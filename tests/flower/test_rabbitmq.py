@@ -26,6 +26,7 @@ from tests.flower.test_same import (  # noqa: F401
     test_workers_tell_what_they_answer_to_inspection,
 )
 from tests.services import RabbitMQServer, RedisServer, wait_until
+from tests.support.app import client
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -40,13 +41,27 @@ def rig(
         yield made
 
 
-def test_queue_lengths(service: Service) -> None:
+def test_queue_lengths(service: Service, rig: Rig) -> None:
+    """What the worker holds is counted too: tasks with an ETA, revoked ones among them, until their time has come."""
+    producer = client(rig.broker, rig.backend)
+    try:
+        later = producer.send_task("support.add", (1, 2), countdown=86_400).id
+
+        def scheduled() -> list[str]:
+            answers = producer.control.inspect([rig.worker.hostname], timeout=5).scheduled() or {}
+            return [entry["request"]["id"] for entry in answers.get(rig.worker.hostname, [])]
+
+        wait_until(lambda: later in scheduled(), "the worker holding the task", every=0.5)
+        held = len(scheduled())
+    finally:
+        producer.close()
+
     def counted() -> bool:
         answer = service.get("/api/queues/length")
         assert answer.status == 200, answer.text
         names = ("name", "consumers", "messages", "messages_ready", "messages_unacknowledged")
         found = [[queue.get(name) for name in names] for queue in answer.json["active_queues"]]
-        return ["celery", 1, 0, 0, 0] in found
+        return ["celery", 1, held, 0, held] in found
 
     # RabbitMQ's management counts anew every five seconds.
-    wait_until(counted, "the queue counted", every=0.5)
+    wait_until(counted, "the queue counted", every=0.5, explain=lambda: service.get("/api/queues/length").text)
