@@ -14,13 +14,14 @@ from functools import partial
 from random import Random
 from typing import TypeVar
 
-from tests.conformance.store_process import commit_of, history
+from tests.conformance.store_process import START, commit_of, history
 from umbel.errors import StoreBusy
 from umbel.model.event import AnyEvent
 from umbel.retention import Retention
 from umbel.stores.base import Position
 from umbel.stores.clickhouse import ClickHouseWriter
 from umbel.stores.clickhouse.anchors import Anchors
+from umbel.stores.clickhouse.lease import SECONDS
 from umbel.stores.clickhouse.target import Layout, Target
 
 T = TypeVar("T")
@@ -62,8 +63,9 @@ def main(port: str, database: str, number: str) -> None:
         if position is None or index > int(position):
             commit = replace(commit_of(index, events), discarded={}, position=Position(source, str(index)))
             patiently(partial(writer.write, commit))
-            # Rollups are brought up to date while others write to them.
-            patiently(partial(writer.maintain, Retention(), commit.at))
+            # Rollups are brought up to date while others write to them. From one commit to the next a lease runs out,
+            # that of a killed one too: whoever is at another commit than its owner takes it.
+            patiently(partial(writer.maintain, Retention(), START + index * (SECONDS + 1)))
     writer.close()
     sys.stdout.write("done\n")
 
