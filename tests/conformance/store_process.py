@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-from tests.conformance.store_rigs import RIGS
+from tests.conformance.store_rigs import RIGS, StoreRig
 from umbel.model.event import (
     AnyEvent,
     EventClass,
@@ -31,11 +31,10 @@ from umbel.retention import Retention
 from umbel.stores.base import Commit, Position
 
 START = 1_750_000_000.0
-BATCHES = 150
 SOURCE = "history"
 
 
-def history(seed: int = 5) -> list[list[AnyEvent]]:
+def history(seed: int = 5, batches: int = StoreRig.batches) -> list[list[AnyEvent]]:
     """The batches: late, doubled and shuffled events among them."""
     random = Random(seed)
     events: list[AnyEvent] = []
@@ -53,7 +52,7 @@ def history(seed: int = 5) -> list[list[AnyEvent]]:
     events += random.sample(events, 300)
     # Neighbours mostly, as in life, and some that come much later.
     order = sorted(range(len(events)), key=lambda i: i + random.gauss(0, 30) + (random.random() < 0.01) * 3_000)
-    size = len(events) // BATCHES + 1
+    size = len(events) // batches + 1
     return [[events[i] for i in order[at : at + size]] for at in range(0, len(order), size)]
 
 
@@ -118,7 +117,7 @@ def main(engine: str, directory: str) -> None:
     writer = RIGS[engine](Path(directory)).writer(small=False)
     position = writer.position(SOURCE)
     tell("ready")
-    for number, events in enumerate(history()):
+    for number, events in enumerate(history(batches=RIGS[engine].batches)):
         if position is None or number > int(position):
             sys.stdin.readline()
             writer.write(commit_of(number, events))

@@ -31,6 +31,7 @@ from umbel.stores.clickhouse import (
 )
 from umbel.stores.clickhouse.anchors import Anchors
 from umbel.stores.clickhouse.connection import Connection
+from umbel.stores.clickhouse.spans import spans_of
 from umbel.stores.clickhouse.target import Layout, Target
 from umbel.stores.journal import Journal
 from umbel.stores.postgres import (
@@ -60,6 +61,8 @@ class StoreRig(ABC):
     idle_rounds = 60
     #: How many of the generated examples it is tried on.
     share = 1.0
+    #: In how many commits its writing processes commit their history.
+    batches = 150
     #: Fixtures of tests/services.py, and what is to be done with them for rigs to work, in child processes too.
     services: ClassVar[tuple[str, ...]] = ()
 
@@ -72,6 +75,10 @@ class StoreRig(ABC):
         self.directory = directory
         self.clock = clock or SystemClock()
         self._kept: list[StoreWriter | StoreReader | Journal] = []
+
+    def rolled_up(self, writer: object) -> bool:
+        """Whether rounds of upkeep have nothing left to do before rules are followed."""
+        return True
 
     def keep(self, end: End) -> End:
         """Remember a writer or reader, for `close`."""
@@ -280,12 +287,13 @@ class ClickHouseRig(StoreRig):
     """
 
     services = ("clickhouse_server",)
-    # Each example takes it several times as long as the others.
-    share = 0.2
+    # Each example takes it many times as long as the others, and so does each commit.
+    share = 0.1
+    batches = 30
     # It knows no locks; what it does instead is this.
     locked_words = "too many parts"
-    # Its rounds are the dearest; before rules are followed, each span of a test may take one to be rolled up.
-    idle_rounds = 30
+    # Its rounds are the dearest; once all is rolled up, each part of a test may take one to be looked through.
+    idle_rounds = 8
     #: Child processes find the server by this variable.
     VARIABLE = "TEST_CLICKHOUSE_PORT"
 
@@ -314,6 +322,10 @@ class ClickHouseRig(StoreRig):
 
     def reader(self, budget: float = 60.0) -> ClickHouseReader:
         return self.keep(ClickHouseReader(self.target, clock=self.clock, budget=budget, stretch=3))
+
+    def rolled_up(self, writer: object) -> bool:
+        assert isinstance(writer, ClickHouseWriter)
+        return all(span.clean for span in spans_of(writer._connection)[:-1])
 
     def journal(self, entries: int = 1_000) -> ClickHouseJournal:
         return self.keep(ClickHouseJournal(self.target, clock=self.clock, entries=entries))

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conformance.store_oracle import Oracle, check
-from tests.conformance.store_process import BATCHES, Writer, history
+from tests.conformance.store_process import Writer, history
 from tests.conformance.store_rigs import RIGS, Crash, StoreRig, all_tasks
 from tests.strategies import IDS, NAMES, START, WORKERS, deliveries, histories
 from umbel.clock import ManualClock
@@ -496,10 +496,10 @@ def test_killed_at_any_moment_a_writer_goes_on_from_its_position_and_counts_noth
         time.sleep(random.uniform(0, longest))
         writer.kill()
     last = Writer(engine, directory)
-    last.allow(BATCHES)
+    last.allow(RIGS[engine].batches)
     last.finish()
     reader = RIGS[engine](directory).reader()
-    batches = history()
+    batches = history(batches=RIGS[engine].batches)
     check(reader, [event for batch in batches for event in batch], SPAN)
     state = reader.state()
     assert state.books.stored == sum(len(batch) for batch in batches)
@@ -514,7 +514,7 @@ def test_a_reader_sees_the_commits_of_another_process_whole(engine: str, directo
     reader = RIGS[engine](directory).reader()
     sizes: list[int] = []
     # A few commits for each look, more where a look takes its time: neither side can be through before the other began.
-    commits = 10 if RIGS[engine].share == 1 else 20
+    commits = RIGS[engine].batches // (15 if RIGS[engine].share == 1 else 8)
     while writer.running():
         writer.allow(commits)
         sizes.append(reader.state().tasks)
@@ -673,7 +673,7 @@ def maintain(rig: StoreRig, writer: object, retention: Retention, now: float) ->
     for _ in range(60):
         dropped = writer.maintain(retention, now).dropped_tasks  # type: ignore[attr-defined]
         total += dropped
-        idle = 0 if dropped else idle + 1
+        idle = 0 if dropped or not rig.rolled_up(writer) else idle + 1
         if idle == rig.idle_rounds:
             break
     return total
