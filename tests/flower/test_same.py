@@ -142,8 +142,10 @@ def test_one_task(service: Service, rig: Rig) -> None:
     answer = service.get(f"/api/task/info/{rig.ids['flaky']}")
     assert (answer.status, answer.media) == (200, JSON)
     assert list(answer.json) == KEYS
-    assert (answer.json["state"], answer.json["retries"], answer.json["result"]) == ("SUCCESS", 1, "1")
+    assert (answer.json["state"], answer.json["result"]) == ("SUCCESS", "1")
     assert answer.json["retried"]
+    # Flower keeps what came last: on RabbitMQ the first run's events may overtake, and leave it at 0.
+    assert answer.json["retries"] in ({1} if service.name == "umbel" else {0, 1})
     refused(service, "/api/task/info/nothing", 404, "Unknown task 'nothing'")
 
 
