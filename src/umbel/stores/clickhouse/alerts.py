@@ -16,7 +16,7 @@ from umbel.clock import Clock, SystemClock
 from umbel.stores.clickhouse.books import COLUMNS, entry_row
 from umbel.stores.clickhouse.books import Row as Stored
 from umbel.stores.clickhouse.connection import Connection
-from umbel.stores.clickhouse.schema import prepare
+from umbel.stores.clickhouse.schema import Prepared
 from umbel.stores.clickhouse.target import Target
 from umbel.stores.sqlfile import load
 
@@ -33,8 +33,8 @@ class ClickHouseAlertBook:
     def __init__(self, target: Target, *, clock: Clock | None = None) -> None:
         self._connection = Connection(target)
         self._clock = clock or SystemClock()
+        self._opened = Prepared(self._connection, self._clock).opened
         self._lock = threading.Lock()
-        self._prepared = False
         self._version = 0
 
     def lead(self, who: str, now: float, seconds: float) -> bool:
@@ -93,14 +93,6 @@ class ClickHouseAlertBook:
         with self._lock:
             self._version = max(self._version + 2, int(latest) + 2, int(self._clock.now() * 1e6))
             return self._version
-
-    def _opened(self) -> Connection:
-        """The connection to a store that has its tables: an evaluator may come before the first collector."""
-        with self._lock:
-            if not self._prepared:
-                prepare(self._connection, self._clock)
-                self._prepared = True
-        return self._connection
 
 
 def _row(kind: str, key: str, version: int, at: float, data: str) -> Stored:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
@@ -62,6 +63,24 @@ def statements(script: str, target: Target) -> Iterator[str]:
             yield fill(SQL["distribute"], target).format(
                 table=table[1], cluster=target.cluster, database=target.database, key=SHARDING[table[1]]
             )
+
+
+class Prepared:
+    """A connection to a store that has its tables: whoever uses it may come before the first collector."""
+
+    def __init__(self, connection: Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._done = False
+
+    def opened(self) -> Connection:
+        """The connection; its first use makes the tables, as `prepare` does, and any thread may be the first."""
+        with self._lock:
+            if not self._done:
+                prepare(self._connection, self._clock)
+                self._done = True
+        return self._connection
 
 
 def prepare(connection: Connection, clock: Clock) -> None:

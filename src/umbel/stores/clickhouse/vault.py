@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 from umbel.access.base import LISTED, Credential, Kind
 from umbel.clock import Clock
 from umbel.stores.clickhouse.connection import Connection
-from umbel.stores.clickhouse.schema import prepare
+from umbel.stores.clickhouse.schema import Prepared
 from umbel.stores.clickhouse.target import Target
 from umbel.stores.credentials import credential_of, row_of
 from umbel.stores.sqlfile import load
@@ -34,9 +33,7 @@ class ClickHouseVault:
 
     def __init__(self, target: Target, *, clock: Clock) -> None:
         self._connection = Connection(target)
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._prepared = False
+        self._opened = Prepared(self._connection, clock).opened
 
     def put(self, credential: Credential) -> None:
         self._opened().insert("credential", _COLUMNS, [(*row_of(credential), 0)])
@@ -63,11 +60,3 @@ class ClickHouseVault:
 
     def _query(self, statement: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         return self._opened().query(_SQL[statement], parameters, seconds=PATIENCE)
-
-    def _opened(self) -> Connection:
-        """The connection to a store that has its tables: a web may come before the first collector."""
-        with self._lock:
-            if not self._prepared:
-                prepare(self._connection, self._clock)
-                self._prepared = True
-        return self._connection
