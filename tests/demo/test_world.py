@@ -22,8 +22,8 @@ from tests.support.process import Process
 from umbel.demo.world import World
 from umbel.errors import ProcessError, SettingsError
 
-#: A broker, three workers of two pools of two and one of threads, and a producer.
-PROCESSES = 1 + (3 + 2 * 2) + 1
+#: A broker, three workers of two pools of two and one of threads, a beat and a producer.
+PROCESSES = 1 + (3 + 2 * 2) + 2
 
 STARTER = """
 import signal, sys, time
@@ -136,13 +136,13 @@ def test_huge_arguments_are_cut_in_events(world: World, watcher: Watcher) -> Non
 
 
 @pytest.mark.slow
-def test_workers_are_started_without_task_events_and_do_not_share_all_queues(world: World, watcher: Watcher) -> None:
+def test_workers_send_events_from_the_first_task_and_do_not_share_all_queues(world: World, watcher: Watcher) -> None:
     wait_until(lambda: watcher.types()["worker-online"] >= 3, "three workers", timeout=30.0)
     names = {event["hostname"].partition("@")[0] for event in watcher.events if event["type"] == "worker-online"}
     assert names == {"shop-1", "mail-1", "media-1"}
     for name, pid in world.processes.items():
         if name in names:
-            assert "-E" not in Path(f"/proc/{pid}/cmdline").read_text()
+            assert "-E" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
 
 
 @pytest.mark.slow

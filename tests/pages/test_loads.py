@@ -54,8 +54,9 @@ def test_states_are_toggled_one_by_one(stage: Stage, now: float) -> None:
     stage.commit([*success("good"), *failure("bad"), received("open")])
     context = tasks.load(stage.deps(), state="FAILURE,RECEIVED,NONSENSE")
     assert {row.task.id for row in context.rows} == {"bad", "open"}
-    assert context.toggled[State.FAILURE] == "RECEIVED"
-    assert context.toggled[State.SUCCESS] == "FAILURE,RECEIVED,SUCCESS"
+    assert context.chips is not None
+    assert context.chips.toggled[State.FAILURE] == "RECEIVED"
+    assert context.chips.toggled[State.SUCCESS] == "FAILURE,RECEIVED,SUCCESS"
 
 
 def test_a_mistake_is_shown_where_it_is(stage: Stage, now: float) -> None:

@@ -55,6 +55,35 @@ def test_states_are_counted_whatever_states_are_chosen(shop: Stage) -> None:
     assert choices(found, "Name") == {"shop.pay": 1}
 
 
+@pytest.mark.parametrize(
+    ("q", "state", "marked", "rest"),
+    [
+        ("", "", set(), ""),
+        ("queue:mail", "FAILURE", {"FAILURE"}, "queue:mail"),
+        ("state:FAILURE queue:mail", "", {"FAILURE"}, "queue:mail"),
+        ("state:FAILURE OR state:SUCCESS", "", {"FAILURE", "SUCCESS"}, ""),
+        ("-state:FAILURE", "FAILURE,SUCCESS", {"SUCCESS"}, ""),
+        ("state:FAILURE state:SUCCESS", "", set(), ""),
+    ],
+)
+def test_states_that_the_search_names_are_marked_and_a_chip_takes_them_over(
+    shop: Stage, q: str, state: str, marked: set[str], rest: str
+) -> None:
+    found = tasks.load(shop.deps(), q, state)
+    assert found.chips is not None
+    assert found.sides is not None
+    assert {one.value for one in found.chips.marked} == marked
+    assert found.chips.some == bool(q.startswith(("state", "-state")) or state)
+    assert found.chips.q == rest
+    assert set(found.chips.toggled[State.RETRY].split(",")) == marked | {"RETRY"}
+    if rest == "":
+        assert found.sides.states == {State.SUCCESS: 2, State.FAILURE: 1, State.RECEIVED: 1}
+    with shop.client() as client:
+        page = client.get("/tasks", params={"q": q, "state": state}).text
+    everything = page[page.index('<a class="chip all"') :].partition(">")[0]
+    assert ("aria-current" in everything) == (not found.chips.some)
+
+
 def test_counts_of_a_part_say_so(shop: Stage) -> None:
     shop.commit([received(f"n{n}", T + 10 + n / 100) for n in range(TASKS)])
     found = tasks.load(shop.deps()).sides

@@ -1,4 +1,4 @@
-"""The demo's world: a broker, three workers and a producer, started together and gone without a trace together."""
+"""The demo's world: a broker, three workers, a beat and a producer, started together and gone without a trace together."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ WORKERS = (
     ("mail-1", "mail", ("--concurrency=2",)),
     ("media-1", "images,reports", ("--concurrency=6", "--pool=threads")),
 )
+#: How `celery` is told whose workers and beat they are.
+SHOP = ("celery", "--app=umbel.demo.shop")
 #: Seconds between two looks at the processes.
 LOOK = 1.0
 #: Signals that end this process and must not leave the world behind.
@@ -44,14 +46,20 @@ class World:
     with SIGKILL; then, and only then, their directory stays. A process that dies is reported in the log, not replaced.
     """
 
-    def __init__(self, *, rate: float = RATE, seed: int = 7, clock: Clock | None = None) -> None:
-        """`rate` is orders a second; each makes four tasks. The same `seed` gives the same orders and accidents."""
+    def __init__(
+        self, *, rate: float = RATE, seed: int = 7, audience: float = 0.0, clock: Clock | None = None
+    ) -> None:
+        """`rate` is orders a second; each makes four tasks. The same `seed` gives the same orders and accidents.
+
+        The shop opens once somebody listens to its events, and after `audience` seconds in any case.
+        """
         if not rate > 0:
             raise SettingsError(
                 f"the demo's rate is {rate:g} orders a second, but must be above 0; the usual one is {RATE:g}"
             )
         self._rate = rate
         self._seed = seed
+        self._audience = audience
         self._clock = clock or SystemClock()
         self._broker = EmbeddedBroker(self._clock)
         self._directory: Path | None = None
@@ -96,9 +104,10 @@ class World:
             self._broker.start()
             self._directory = Path(tempfile.mkdtemp(prefix="umbel-demo-"))
             for name, queues, options in WORKERS:
-                self._launch(name, ["celery", "--app=umbel.demo.shop", "worker", f"--hostname={name}@%h",
-                                    f"--queues={queues}", "--loglevel=WARNING", "--without-mingle", *options],
+                self._launch(name, [*SHOP, "worker", f"--hostname={name}@%h", f"--queues={queues}", "-E",
+                                    "--loglevel=WARNING", "--without-mingle", *options],
                              UMBEL_DEMO_RESULTS=self.result_backend)  # fmt: skip
+            self._launch("beat", [*SHOP, "beat", "--scheduler=umbel.demo.beat:Forgetful", "--loglevel=WARNING"])
             self._launch("producer", ["umbel.demo.producer", f"--rate={self._rate}", f"--seed={self._seed}"])
         except BaseException:
             self.stop(grace=0.0)
@@ -147,7 +156,8 @@ class World:
         environment |= {"UMBEL_DEMO_BROKER": self.broker_url, "UMBEL_DEMO_SEED": str(self._seed), **settings}
         # What they make of temporary files goes with the rest.
         environment["TMPDIR"] = str(self.directory)
-        self._children.append(Child(name, [sys.executable, "-m", *module], self.directory, environment))
+        waiting = ["umbel.demo.opening", str(self._audience)] if self._audience else []
+        self._children.append(Child(name, [sys.executable, "-m", *waiting, *module], self.directory, environment))
 
     def _everyone(self) -> list[Child]:
         return [self._broker.child, *self._children] if self._children else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from umbel.model.lexer import tokens
@@ -36,6 +36,13 @@ def within(text: str, field: Field, start: str, end: str) -> str:
     kept = [factor.text for factor in _factors(text) if not _all_of(factor.node, TIMES)]
     bounds = [f"{field.value}:{sign}{_word(bound)}" for sign, bound in ((">=", start), ("<", end)) if bound]
     return _joined([*kept, *bounds])
+
+
+def apart(text: str, field: Field) -> tuple[str, Sequence[Node]]:
+    """The search without the conditions that look at nothing but `field`, and these; raises `QueryError`."""
+    factors = list(_factors(text))
+    about = [factor.node for factor in factors if _all_of(factor.node, {field})]
+    return _joined([factor.text for factor in factors if factor.node not in about]), about
 
 
 def _word(bound: str) -> str:

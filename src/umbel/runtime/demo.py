@@ -12,10 +12,14 @@ from umbel.demo.world import World
 from umbel.settings import Settings
 
 
+#: Seconds that the shop waits at most for Umbel to listen, which usually takes one or two.
+AUDIENCE = 30.0
+
+
 def main(settings: Settings, rate: float, up: Callable[[Settings], int]) -> int:
     """Run the demo until Ctrl-C; leaves no process and no file."""
-    sys.stderr.write("starting a broker, three workers and a shop's customers ...\n")
-    with World(rate=rate) as world, tempfile.TemporaryDirectory(prefix="umbel-demo-") as directory:
+    sys.stderr.write("starting a broker, three workers, a beat and a shop's customers ...\n")
+    with World(rate=rate, audience=AUDIENCE) as world, tempfile.TemporaryDirectory(prefix="umbel-demo-") as directory:
         home = Path(directory)
         sys.stderr.write(
             f"Umbel comes up at http://{settings.host}:{settings.port}{settings.url_prefix}/ (Ctrl-C ends)\n"
@@ -23,7 +27,8 @@ def main(settings: Settings, rate: float, up: Callable[[Settings], int]) -> int:
         return up(
             replace(
                 settings,
-                app="",
+                # For its beat's schedule and the names of its tasks; broker and backend stand below.
+                app="umbel.demo.shop",
                 broker=world.broker_url,
                 result_backend=world.result_backend,
                 broker_options={},

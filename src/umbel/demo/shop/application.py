@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from celery import Celery
+from celery.schedules import crontab
 from celery.signals import worker_process_init, worker_shutting_down
 
 #: The worker's main process: its pool is forked after this module is imported.
@@ -41,6 +42,16 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
     worker_cancel_long_running_tasks_on_connection_loss=True,
+    beat_schedule={
+        "count visitors": {"task": "shop.reports.count_visitors", "schedule": 15.0},
+        "feed the marketplaces": {"task": "shop.search.feed_marketplaces", "schedule": 20.0},
+        "close the till": {"task": "shop.reports.close_till", "schedule": crontab()},
+        "yearly stocktaking": {
+            "task": "shop.stock.count",
+            "schedule": crontab(minute="30", hour="3", day_of_month="1", month_of_year="1"),
+            "args": ("Łódź",),
+        },
+    },
 )
 
 _closing = threading.Event()

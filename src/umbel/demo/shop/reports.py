@@ -1,7 +1,8 @@
-"""Reports: some wait for their hour, and one is always being written."""
+"""Reports: some wait for their hour, some are beat's, and one is always being written."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from umbel.demo.shop.application import dice, task, work
@@ -16,6 +17,21 @@ def daily_sales(day: str) -> dict[str, Any]:
     chance = dice("sales", day)
     work(chance.uniform(0.3, 1.2))
     return {"day": day, "orders": chance.randint(3_000, 9_000), "revenue": round(chance.uniform(90e3, 400e3), 2)}
+
+
+@task("shop.reports.count_visitors")
+def count_visitors() -> int:
+    """How many looked at the shop since the last count; beat sends it."""
+    work(0.1)
+    return dice("visitors", time.time()).randint(200, 900)
+
+
+@task("shop.reports.close_till")
+def close_till() -> dict[str, Any]:
+    """Add a minute's takings up; beat sends it."""
+    chance = dice("till", time.time())
+    work(chance.uniform(0.2, 0.8))
+    return {"sales": chance.randint(30, 90), "takings": round(chance.uniform(900.0, 4_000.0), 2)}
 
 
 @task("shop.reports.archive_year", bind=True)

@@ -77,3 +77,10 @@ def receive_delivery(note: str) -> str:
     if not note.isascii():
         raise Reject(f"delivery note {note!r} cannot be read", requeue=False)
     return f"{note} booked in"
+
+
+@task("shop.stock.count")
+def count(warehouse: str) -> dict[str, Any]:
+    """Count what is there, once a year; beat sends it."""
+    work(5.0)
+    return {"warehouse": warehouse, "pieces": dice("count", warehouse).randint(9_000, 30_000)}

@@ -71,14 +71,14 @@ class Sides:
 
 
 def sides(deps: Deps, q: str, state: str, asked: Node, where: Node) -> Sides:
-    """All of it; `asked` is the text's meaning, `where` that and the states of the list `state`."""
-    return kept.get(deps.reader, f"{state}\0{q}", deps.clock, lambda: _made(deps, q, state, asked, where))
+    """All of it; `where` is what is searched for, `asked` that without what it says of states."""
+    return kept.get(deps.reader, f"{state}\0{q}", deps.clock, lambda: _made(deps, q, asked, where))
 
 
-def _made(deps: Deps, q: str, state: str, asked: Node, where: Node) -> Sides:
+def _made(deps: Deps, q: str, asked: Node, where: Node) -> Sides:
     sample = look(deps.reader, where)
     facets = tally(sample.tasks, VALUES)
-    states = tally(look(deps.reader, asked).tasks, VALUES)[Field.STATE] if state else facets[Field.STATE]
+    states = tally(look(deps.reader, asked).tasks, VALUES)[Field.STATE] if asked != where else facets[Field.STATE]
     groups = [_group(q, facets[field], sample) for field in TITLES]
     return Sides(
         states={State(value.text): value.count for value in states.values},

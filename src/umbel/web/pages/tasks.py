@@ -23,6 +23,7 @@ from umbel.web.pages.deeds import controllable
 from umbel.web.pages.task_address import canonical
 from umbel.web.pages.task_columns import Column
 from umbel.web.pages.task_sides import Sides, as_curl, as_umbel, sides
+from umbel.web.pages.task_states import Chips, chips
 from umbel.web.pages.views import View, shared_views
 from umbel.web.render import page
 
@@ -65,11 +66,12 @@ class Context:
     """What the template shows."""
 
     q: str
-    #: States that are chosen, all of them to choose from, and the address's `state` with each of them toggled.
+    #: States that the address lists, and all of them to choose from.
     chosen: frozenset[State]
     states: Sequence[State]
-    toggled: Mapping[State, str]
     state: str
+    #: None where the search cannot be understood.
+    chips: Chips | None
     rows: Sequence[Row]
     count: Count | None
     #: Cursor of this page and of the next one.
@@ -145,6 +147,7 @@ def load(
     chosen = frozenset(State(name) for name in state.upper().split(",") if name in State.__members__)
     asked, problem = _asked(q, deps.clock.now())
     found = Found() if asked is None else _find(deps, _with_states(asked, chosen), cursor, since)
+    choice = None if asked is None else chips(q, chosen)
     usual = deps.settings.tasks_columns
     shown = task_columns.columns_of(cols, usual)
     asks = {"q": q, "state": ",".join(sorted(chosen)), "cols": task_columns.as_text(shown, usual)}
@@ -152,8 +155,8 @@ def load(
         q=q,
         chosen=chosen,
         states=tuple(State),
-        toggled={one: ",".join(sorted(chosen ^ {one})) for one in State},
         state=asks["state"],
+        chips=choice,
         rows=found.rows,
         count=found.count,
         cursor=cursor,
@@ -171,7 +174,9 @@ def load(
         others=task_columns.others(shown),
         cols=asks["cols"],
         fitted=[column.key for column in shown] == list(task_columns.USUAL),
-        sides=sides(deps, q, asks["state"], asked, _with_states(asked, chosen)) if asked else None,
+        sides=sides(deps, q, asks["state"], _stateless(asked, q, choice, deps.clock.now()), _with_states(asked, chosen))
+        if asked and choice
+        else None,
         curl=as_curl(base, _whole(q, chosen)),
         command=as_umbel(_whole(q, chosen)),
         views=shared_views(deps),
@@ -214,6 +219,11 @@ def _asked(q: str, now: float) -> tuple[Node | None, Problem | None]:
         return search.parse(q, now), None
     except QueryError as error:
         return None, _problem(q, error)
+
+
+def _stateless(asked: Node, q: str, choice: Chips, now: float) -> Node:
+    """What is asked without what it says of states."""
+    return asked if choice.q == q else search.parse(choice.q, now)
 
 
 def _with_states(asked: Node, chosen: frozenset[State]) -> Node:
