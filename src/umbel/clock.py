@@ -17,6 +17,10 @@ class Clock(Protocol):
         """Seconds that never step back; only differences mean anything."""
         ...
 
+    def work(self) -> float:
+        """Seconds of processor time that the calling thread has used; only differences mean anything."""
+        ...
+
     def sleep(self, seconds: float) -> None:
         """Pause the calling thread."""
         ...
@@ -31,16 +35,21 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
+    def work(self) -> float:
+        return time.thread_time()
+
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
 
 class ManualClock:
-    """A clock that moves only when told: `advance` moves both times, `step` only wall time (as NTP would)."""
+    """A clock that moves only when told: `advance` moves all times, `sleep` all but that of work, `step` only wall time
+    (as NTP would).
+    """
 
     def __init__(self, now: float = 1_750_000_000.0) -> None:
         self._now = now
-        self._monotonic = 0.0
+        self._monotonic = self._work = 0.0
 
     def now(self) -> float:
         return self._now
@@ -48,12 +57,16 @@ class ManualClock:
     def monotonic(self) -> float:
         return self._monotonic
 
-    def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
+    def work(self) -> float:
+        return self._work
 
-    def advance(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         self._now += seconds
         self._monotonic += seconds
+
+    def advance(self, seconds: float) -> None:
+        self._work += seconds
+        self.sleep(seconds)
 
     def step(self, seconds: float) -> None:
         self._now += seconds

@@ -27,6 +27,7 @@ from umbel.model.loss import LossWatch
 from umbel.model.merge import Task
 from umbel.model.meter import Metering
 from umbel.model.redact import Redactor
+from umbel.model.sizing import FIRST_MESSAGES, BatchSize
 from umbel.model.spans import Kind as SpanKind
 from umbel.model.spans import Value
 from umbel.model.worker import Worker, fold_workers, saw_tasks
@@ -41,10 +42,6 @@ limited = Limited(log)
 
 #: Seconds between commits while batches are not full: small batches cost more each event than large ones.
 LINGER: Final = 0.1
-#: A commit should take about this many seconds; batches shrink above twice of it.
-COMMIT_TARGET: Final = 0.2
-MIN_MESSAGES: Final = 100
-MAX_MESSAGES: Final = 20_000
 #: Seconds between rounds of upkeep, and between tries while the store is busy.
 UPKEEP: Final = 2.0
 BUSY_WAIT: Final = 0.1
@@ -88,7 +85,7 @@ class Progress:
     #: Events in the batch in hand.
     in_hand: int = 0
     #: Messages that the next batch may have.
-    batch_limit: int = Limits().messages
+    batch_limit: int = FIRST_MESSAGES
     committed_at: float = 0.0
     commit_seconds: float = 0.0
     commit_events: int = 0
@@ -145,7 +142,8 @@ class Collector:
         self.endings = endings
         self._tracer = tracer
         self._grace = grace
-        self._limits = Limits()
+        self._size = BatchSize()
+        self._limits = Limits(self._size.messages)
         self._upkeep_at = 0.0
         self._gave_up = False
         self._losses = LossWatch()
@@ -218,7 +216,7 @@ class Collector:
             self.progress.in_hand = read.received
             commit = self._commit_of(batch, read)
         self._note(commit.at, commit.tasks)
-        began = self._clock.monotonic()
+        began, worked = self._clock.monotonic(), self._clock.work()
         if not self._write(commit, stop):
             self._gave_up = True
             return False
@@ -227,7 +225,8 @@ class Collector:
         _say(commit.ledger)
         self._tell(commit.workers.values())
         seconds = self._clock.monotonic() - began
-        self._measure(seconds, read.received, full=self._is_full(batch))
+        self._size.note(seconds, self._clock.work() - worked, full=self._is_full(batch))
+        self._measure(seconds, read.received)
         if self._tracer is not None and self._tracer.wanted():
             told: dict[str, Value] = {
                 "umbel.source": self._source.name,
@@ -368,19 +367,14 @@ class Collector:
             else:
                 self._sightings.saw(worker.hostname)
 
-    def _measure(self, seconds: float, events: int, *, full: bool) -> None:
-        """Note the commit, and size the next batch by how long this one took."""
+    def _measure(self, seconds: float, events: int) -> None:
+        """Note the commit, and the size of the next batch."""
         progress = self.progress
         progress.committed_at, progress.commit_seconds, progress.commit_events = self._clock.now(), seconds, events
         progress.events += events
         progress.oldest_at, progress.in_hand = 0.0, 0
-        messages = self._limits.messages
-        if seconds > 2 * COMMIT_TARGET:
-            messages = max(MIN_MESSAGES, messages // 2)
-        elif full and seconds < COMMIT_TARGET:
-            messages = min(MAX_MESSAGES, messages + messages // (1 if seconds < COMMIT_TARGET / 2 else 4))
-        self._limits = replace(self._limits, messages=messages)
-        progress.batch_limit = messages
+        self._limits = replace(self._limits, messages=self._size.messages)
+        progress.batch_limit = self._size.messages
 
     def _learn(self, now: float) -> None:
         """Join ends that webs learned from the result backend into their records; then the journal may forget them.

@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from umbel.clock import ManualClock
 from umbel.errors import StoreBusy, StoreError
-from umbel.ingest import COMMIT_TARGET, MAX_MESSAGES, MIN_MESSAGES, Collector
+from umbel.ingest import Collector
 from umbel.logs import Limited
 from umbel.model.event import EventClass
 from umbel.model.ledger import LedgerEntry, Reason
 from umbel.model.query import EVERYTHING, Page
+from umbel.model.sizing import COMMIT_TARGET, MIN_MESSAGES
 from umbel.sources.base import Batch, Limits, SourceStatus
 from umbel.stores.base import Commit
 from umbel.stores.sqlite import SqliteReader, SqliteWriter
@@ -247,22 +246,6 @@ def test_batches_grow_while_more_waits_although_none_has_as_many_messages_as_it_
     source = ListSource([Batch(bodies=[body()], more=True)] * 3)
     collect(source, SqliteWriter(path))
     assert [limits.messages for limits in source.polled] == sorted({limits.messages for limits in source.polled})
-
-
-@given(st.floats(1e-7, 4e-3), st.lists(st.floats(0.9, 1.1), min_size=40, max_size=80))
-def test_full_batches_soon_commit_within_half_a_second_and_use_the_time_there_is(
-    cost: float, wobble: list[float]
-) -> None:
-    """`cost` is seconds a message, which a store takes a little more or less of each time."""
-    collector = Collector(ListSource([]), SqliteWriter(Path("never opened")), ManualClock())
-    took: list[float] = []
-    for factor in wobble:
-        messages = collector.progress.batch_limit
-        took.append(messages * cost * factor)
-        collector._measure(took[-1], messages, full=True)
-        assert MIN_MESSAGES <= collector.progress.batch_limit <= MAX_MESSAGES
-    assert max(took[7:]) <= 0.5
-    assert collector.progress.batch_limit == MAX_MESSAGES or took[-1] >= 0.75 * COMMIT_TARGET
 
 
 class Watcher:

@@ -30,6 +30,8 @@ class Pairs:
         self._limit = limit
         self._known: dict[Pair, float] = {(kind, a, b): at for kind, a, b, at in known}
         self._count = Counter(kind for kind, _, _ in self._known)
+        #: Wall time before which no pair of a kind is idle: a full kind is not looked through for each new pair.
+        self._busy_until: dict[int, float] = {}
 
     def place(self, meters: Mapping[Pair, Counters], now: float) -> tuple[dict[Pair, Counters], list[Pair]]:
         """What is added under the pairs that are told apart, and the idle pairs that are to be dropped before."""
@@ -62,9 +64,13 @@ class Pairs:
         """Whether one more pair may be told apart; the idle ones go for it."""
         if self._count[kind] < self._limit:
             return True
-        idle = [pair for pair, at in self._known.items() if pair[0] == kind and now - at > IDLE and pair[1] != OTHER]
+        if kind in self._busy_until and now <= self._busy_until[kind]:
+            return False
+        told = {pair: at for pair, at in self._known.items() if pair[0] == kind and pair[1] != OTHER}
+        idle = [pair for pair, at in told.items() if now - at > IDLE]
         for pair in idle:
-            del self._known[pair]
+            del self._known[pair], told[pair]
         self._count[kind] -= len(idle)
         gone += idle
+        self._busy_until[kind] = min(told.values(), default=now) + IDLE
         return bool(idle)
