@@ -120,6 +120,7 @@ def test_losses_raise_a_banner_and_a_mark(watched: Watched, serve: Callable[...,
 
 def test_trouble_shows_in_title_and_icon(watched: Watched, serve: Callable[..., Served]) -> None:
     served = serve()
+    well = served.told
     page = watched.open(served.url + "/workers")
     expect(page).to_have_title("Workers · Umbel")
     served.told = {}
@@ -127,6 +128,14 @@ def test_trouble_shows_in_title_and_icon(watched: Watched, serve: Callable[..., 
     assert "favicon-down" in str(page.locator("#favicon").get_attribute("href"))
     expect(page.locator("#flow")).to_contain_text("Down")
     expect(page.locator(".banner")).to_contain_text("The collector does not run")
+    # On a page that is not live too: whenever somebody comes back to it, and from time to time.
+    page.goto(served.url + "/storage")
+    expect(page).to_have_title("⚠ Storage · Umbel")
+    served.told = well
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page).to_have_title("Storage · Umbel")
+    expect(page.locator("#flow")).to_contain_text("Capturing")
+    assert page.locator("#favicon").get_attribute("href") == page.locator("#favicon").get_attribute("data-ok")
 
 
 def test_a_lost_connection_is_said_and_mended(watched: Watched, serve: Callable[..., Served]) -> None:

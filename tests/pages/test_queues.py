@@ -8,9 +8,11 @@ import pytest
 
 from tests.web.events import T, sent, success
 from tests.web.stage import Stage
+from umbel import status
 from umbel.brokers.base import QueueDepth
 from umbel.errors import BrokerError
 from umbel.web.pages import queues
+from umbel.web.pages.queued import UNTOLD, Queued, queued
 
 
 class Depths:
@@ -112,3 +114,20 @@ def test_tasks_that_wait_for_their_time_are_told_apart_and_asked_for_only_where_
     assert (found.delayed, found.ready, [row.name for row in found.rows if row.depth]) == (7, 2, ["celery"])
     stage.queues = Depths(*known)
     assert queues.load(stage.deps()).delayed is None
+
+
+def test_the_overview_says_how_much_waits_only_while_the_broker_answers(stage: Stage, now: float) -> None:
+    stage.commit(success("a"))
+    stage.queues = Depths(QueueDepth("mail", ready=1_234, unacked=2, consumers=1), QueueDepth("celery", 0, 0, 0))
+    with stage.client() as client:
+        page = client.get("/").text
+    assert "1,234 in mail" in page
+    assert queued(stage.deps()) == Queued(1_234, ("mail", 1_234))
+    stage.queues = Depths(problem="gone")
+    assert queued(stage.deps()) == UNTOLD
+    stage.says("receive", {status.CONNECTED: 0.0, status.SINCE: 0.0})
+    stage.queues = Depths(QueueDepth("mail", ready=1, unacked=0, consumers=1))
+    assert queued(stage.deps()) == UNTOLD
+    stage.queues = None
+    with stage.client() as client:
+        assert "the broker does not tell" in client.get("/").text

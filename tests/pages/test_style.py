@@ -56,6 +56,19 @@ def test_every_icon_that_is_used_is_there() -> None:
     assert used - known == set()
 
 
+#: Pages whose tables change while somebody reads them.
+LIVE = ("tasks", "overview", "names", "name", "queues", "workers", "worker", "errors", "schedules")
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_columns_of_live_tables_do_not_depend_on_what_stands_in_them(name: str) -> None:
+    tables = re.findall(r"<table([^>]*)>", (DIRECTORY.parent / f"templates/pages/{name}.html").read_text())
+    assert tables
+    assert [table for table in tables if not re.search(r"\b(steady|tasks)\b", table)] == []
+    assert re.search(r"table\.steady \{ table-layout: fixed;", CSS)
+    assert re.search(r"\.tasks \{ table-layout: fixed;", CSS)
+
+
 def test_scripts_and_styles_are_small() -> None:
     def files(directory: Path) -> list[bytes]:
         return [path.read_bytes() for path in directory.iterdir() if path.suffix in (".js", ".css")]

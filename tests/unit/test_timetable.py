@@ -42,7 +42,7 @@ def test_an_interval_is_late_after_half_of_it_more_and_missed_after_two() -> Non
     runs = [0.0, 60.0, 120.0]
     assert by_interval(60.0, runs, 200.0, known).state is Punctuality.ON_TIME
     late = by_interval(60.0, runs, 120.0 + 90.0 + GRACE + 1, known)
-    assert late.state is Punctuality.MISSED
+    assert (late.state, late.missed, late.judged) == (Punctuality.MISSED, (180.0,), 3)
     long = by_interval(600.0, [0.0, 600.0], 600.0 + 931.0, known)
     assert (long.state, long.late, long.next_at) == (Punctuality.LATE, 331.0, 1_200.0)
     assert by_interval(60.0, [], 500.0, known).state is Punctuality.UNSEEN

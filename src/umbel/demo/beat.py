@@ -1,4 +1,4 @@
-"""The shop's beat, with what can go wrong with one: after some runs it forgets an entry, as if its schedule had been overwritten.
+"""The shop's beat, with what can go wrong with one: after some runs it forgets an entry.
 
 Run by `World` as ``celery beat --scheduler=umbel.demo.beat:Forgetful``.
 """

@@ -1,7 +1,7 @@
 """Run a module of the demo as soon as somebody listens to the broker's events: nothing of its first seconds is missed.
 
-Run by `World` as ``python -m umbel.demo.opening SECONDS MODULE [ARGUMENT ...]``; it waits for so long at most. The shop is
-imported meanwhile, so a worker that had to wait is ready as soon as one that had not.
+Run by `World` as ``python -m umbel.demo.opening SECONDS MODULE [ARGUMENT ...]``; it waits for so long at most. The
+shop is imported meanwhile, so a worker that had to wait is ready as soon as one that had not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The demo's world: a broker, three workers, a beat and a producer, started together and gone without a trace together."""
+"""The demo's world: a broker, three workers, a beat and a producer, that come and go together without a trace."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ class World:
     with SIGKILL; then, and only then, their directory stays. A process that dies is reported in the log, not replaced.
     """
 
-    def __init__(
-        self, *, rate: float = RATE, seed: int = 7, audience: float = 0.0, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, *, rate: float = RATE, seed: int = 7, audience: float = 0.0, clock: Clock | None = None) -> None:
         """`rate` is orders a second; each makes four tasks. The same `seed` gives the same orders and accidents.
 
         The shop opens once somebody listens to its events, and after `audience` seconds in any case.

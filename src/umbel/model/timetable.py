@@ -90,6 +90,7 @@ def by_interval(every: float, runs: Sequence[float], now: float, known: Callable
     state = Punctuality.LATE if late is not None else Punctuality.ON_TIME
     if late is not None and late > every:
         state = Punctuality.MISSED
+        missed.append(due)
     return Verdict(state, last, due, late, tuple(missed), judged + (late is not None))
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from umbel.demo.world import World
 from umbel.settings import Settings
 
-
 #: Seconds that the shop waits at most for Umbel to listen, which usually takes one or two.
-AUDIENCE = 30.0
+AUDIENCE = 120.0
 
 
 def main(settings: Settings, rate: float, up: Callable[[Settings], int]) -> int:

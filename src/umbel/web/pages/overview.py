@@ -23,6 +23,7 @@ from umbel.web.pages.charts import Chart, gaps_of, latencies, throughput
 from umbel.web.pages.failures import search_of
 from umbel.web.pages.figures import Percentiles, ended, failure_share, merged, percentiles
 from umbel.web.pages.marks import marks
+from umbel.web.pages.queued import AGE, UNTOLD, Queued, queued
 from umbel.web.pages.shared import Shared
 from umbel.web.pages.spans import SPANS, Span, span_of
 from umbel.web.pages.stages import Stage, stages
@@ -31,6 +32,7 @@ from umbel.web.render import page
 router = APIRouter()
 shared: Shared[Context] = Shared()
 differences: Shared[Changes] = Shared()
+depths: Shared[Queued] = Shared()
 
 #: Seconds that the percentiles called "now" look back.
 RECENT: Final = 300
@@ -106,6 +108,7 @@ class Context:
     online: int
     gone: int
     active: int
+    queued: Queued
     waiting: Sequence[Late]
     running: Sequence[Late]
     losses: Sequence[LedgerEntry]
@@ -124,7 +127,8 @@ def show(
     span = span_of(range_)
     # Half the time between two refreshes: nobody sees the same figures twice.
     found = differences.get(request.app, span.name, CHANGES_AGE, deps.clock, lambda: changed(deps, span))
-    context = shared.get(request.app, span.name, span.every / 2, deps.clock, lambda: load(deps, span.name, found))
+    now = depths.get(request.app, "", AGE, deps.clock, lambda: queued(deps))
+    context = shared.get(request.app, span.name, span.every / 2, deps.clock, lambda: load(deps, span.name, found, now))
     return page(request, "overview", context)
 
 
@@ -133,7 +137,7 @@ def changed(deps: Deps, span: Span) -> Changes:
     return changes(deps.reader, deps.reader.workers(), span, deps.clock.now())
 
 
-def load(deps: Deps, range_: str = "", found: Changes | None = None) -> Context:
+def load(deps: Deps, range_: str = "", found: Changes | None = None, queues: Queued = UNTOLD) -> Context:
     """Everything that the page shows, read from the store; `found` spares looking for what has changed."""
     reader, now, span = deps.reader, deps.clock.now(), span_of(range_)
     start = span.start(now)
@@ -171,6 +175,7 @@ def load(deps: Deps, range_: str = "", found: Changes | None = None) -> Context:
         failures=_failures(reader.exceptions(start, end, 12), span),
         online=len(online),
         gone=len({worker.hostname for worker in workers} - names),
+        queued=queues,
         active=sum(worker.heartbeat.active for worker in online if worker.heartbeat),
         waiting=_waiting(reader, names, workers, now),
         running=_running(reader, names, workers),

@@ -101,6 +101,7 @@ function showLive() {
   button.setAttribute("aria-pressed", String(live.paused));
   button.classList.toggle("lost", live.lost && !live.paused);
   button.classList.toggle("held", inList() && !live.paused && !live.lost);
+  showTrouble();
   $("span:last-child", button).textContent = live.paused ? "Paused" : live.lost ? "No connection" : inList() ? "Held" : "Live";
 }
 
@@ -127,10 +128,32 @@ function pause(paused) {
   showLive();
 }
 
-function afterRefresh() {
-  const trouble = page().dataset.trouble;
+// Title and icon tell of trouble to who looks at another tab; an Umbel that does not answer is trouble too.
+function showTrouble() {
+  const trouble = live.lost && !live.paused ? "down" : page().dataset.trouble;
   const icon = $("#favicon");
-  if (icon && icon.dataset[trouble] && icon.getAttribute("href") !== icon.dataset[trouble]) icon.href = icon.dataset[trouble];
+  if (!icon || !icon.dataset[trouble] || !document.body.dataset.hints) return;
+  if (icon.getAttribute("href") !== icon.dataset[trouble]) icon.href = icon.dataset[trouble];
+  const title = (trouble === "ok" ? "" : "⚠ ") + document.title.replace(/^⚠ /, "");
+  if (document.title !== title) document.title = title;
+}
+
+// A page that is not live: how the pipeline fares is taken from the one that is about it.
+const STILL = 15000;
+async function lookAtPipeline() {
+  try {
+    const answer = await fetch($("#flow").href, { signal: AbortSignal.timeout(STILL) });
+    if (!answer.ok) throw new Error(`${answer.status}`);
+    const other = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const flow = $("#flow", other);
+    if (flow) { $("#flow").replaceWith(flow); page().dataset.trouble = $("#page", other).dataset.trouble; }
+    live.lost = false;
+  } catch (error) { live.lost = true; console.debug("the pipeline is not known:", error.message); }
+  showTrouble();
+}
+
+function afterRefresh() {
+  showTrouble();
   const said = $("#announce");
   const news = $("#news")?.textContent.trim() ?? "";
   if (said && said.textContent !== news) said.textContent = news;
@@ -301,6 +324,7 @@ document.addEventListener("DOMContentLoaded", () => {
   if (page().dataset.every) connect();
   afterRefresh();
   setInterval(() => { if (!document.hidden) showTimes(document); }, 1000);
+  if (!page().dataset.every && $("#flow")) setInterval(() => { if (!document.hidden) void lookAtPipeline(); }, STILL);
   setInterval(() => { if (page().dataset.every && performance.now() - live.last > Math.max(SLOWEST, every())) wantRefresh(); }, 1000);
 });
 document.addEventListener("htmx:before:swap", (event) => {
@@ -318,7 +342,7 @@ document.addEventListener("htmx:before:swap", (event) => {
 });
 document.addEventListener("htmx:error", () => { live.lost = true; showLive(); });
 document.addEventListener("htmx:after:swap", afterRefresh);
-document.addEventListener("visibilitychange", () => { if (document.hidden) disconnect(); else if (page().dataset.every) { connect(); wantRefresh(); } });
+document.addEventListener("visibilitychange", () => { if (document.hidden) disconnect(); else if (page().dataset.every) { connect(); wantRefresh(); } else if ($("#flow")) void lookAtPipeline(); });
 document.addEventListener("keydown", onKey);
 document.addEventListener("click", onClick);
 document.addEventListener("change", onChange);

@@ -144,6 +144,7 @@ window.umbelCharts = (() => {
     if (when) {
       const clock = (moment) => new Date(moment * 1000).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
       when.textContent = index === null || index === undefined ? data.latest : `${clock(data.times[at])} to ${clock(data.times[at] + data.step)}`;
+      when.title = new Date(data.times[at] * 1000).toISOString().replace(/T(.*)\..*/, " $1 UTC");
     }
   }
 
