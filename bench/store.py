@@ -4,8 +4,9 @@
 generator (`stores/history.py`), committed by each engine's own writer. With `--burst 2` the tasks of a commit begin
 within two seconds, as in life: evenly spread, a commit of a small history touches thousands of minutes and names.
 `server` is PostgreSQL or ClickHouse: an empty store at the URL in UMBEL_STORE. `table` is the yardstick: one plain
-SQLite table. Questions are asked at a tenth of the tasks and at all of them, after upkeep has finished. What it prints
-is Markdown.
+SQLite table. Questions are asked at a tenth of the tasks and at all of them, after upkeep has finished. With `--keep
+DIRECTORY` the store stays there, before the drop of a day; `--ask DIRECTORY` asks one that was kept again, as often as
+one likes, and fills nothing. What it prints is Markdown.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stores.engines import ENGINES, Store
+from stores.engines import ENGINES, Store, kept
 from stores.history import END, START, windows
 from stores.questions import measure
 from stores.table import Table
@@ -55,16 +56,31 @@ class Fill:
         self.writes += len(tasks)
 
 
-def run(name: str, directory: Path, arguments: argparse.Namespace) -> None:
-    kind = "CPU time of this process" if arguments.cpu else "time by the clock"
+def head(name: str, what: str, *, cpu: bool) -> None:
+    kind = "CPU time of this process" if cpu else "time by the clock"
     load = ", ".join(f"{average:.1f}" for average in os.getloadavg())
-    print(f"\n### {name}, {arguments.tasks:,} tasks\n")
+    print(f"\n### {name}, {what}\n")
     print(
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}; load average before {load}; "
         f"answers in {kind}.\n",
         flush=True,
     )
+
+
+def ask(directory: Path, arguments: argparse.Namespace) -> None:
+    """Ask a SQLite store that was kept; it is only read."""
+    head("sqlite", "a store that was kept", cpu=arguments.cpu)
+    engine = kept(directory)
+    clock = time.process_time if arguments.cpu else time.perf_counter
+    table({engine.reader.state().tasks: measure(engine, clock, arguments.only)})
+    print("- bytes a task: " + ", ".join(f"{kind} {size:.0f}" for kind, size in engine.bytes_a_task().items()))
+    print(f"- {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB of memory at most")
+    engine.reader.close()
+
+
+def run(name: str, directory: Path, arguments: argparse.Namespace) -> None:
+    head(name, f"{arguments.tasks:,} tasks", cpu=arguments.cpu)
     engine = ENGINES[name](directory)
     fill = Fill(engine)
     clock = time.process_time if arguments.cpu else time.perf_counter
@@ -96,13 +112,18 @@ def run(name: str, directory: Path, arguments: argparse.Namespace) -> None:
     table(asked)
     print("- bytes a task: " + ", ".join(f"{kind} {size:.0f}" for kind, size in engine.bytes_a_task().items()))
     print(f"- {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB of memory at most")
+    if not arguments.keep:
+        drop(engine)
+    engine.close()
+
+
+def drop(engine: Store | Table) -> None:
     started = time.perf_counter()
     dropped, longest = engine.drop_day()
     took = (time.perf_counter() - started) * 1e3
     print(
         f"- a day dropped, {dropped:,} tasks, in {took:.0f} ms; the writer held up for at most {longest * 1e3:.0f} ms"
     )
-    engine.close()
 
 
 def table(asked: dict[int, dict[str, tuple[float, float, float]]]) -> None:
@@ -117,6 +138,9 @@ def table(asked: dict[int, dict[str, tuple[float, float, float]]]) -> None:
 
 def main(arguments: argparse.Namespace, engines: Iterable[str]) -> None:
     for name in engines:
+        if arguments.keep:
+            run(name, arguments.keep, arguments)
+            continue
         directory = Path(tempfile.mkdtemp(prefix="umbel-bench-", dir=arguments.directory))
         try:
             run(name, directory, arguments)
@@ -135,6 +159,12 @@ if __name__ == "__main__":
     parser.add_argument("--engine", action="append", choices=sorted(ENGINES), help="may be given several times")
     parser.add_argument("--cpu", action="store_true", help="answers in CPU time of this process: for a busy machine")
     parser.add_argument("--directory", help="where the stores are made")
+    parser.add_argument("--keep", type=Path, help="leave the store in this empty directory; for one engine")
+    parser.add_argument("--ask", type=Path, help="ask a SQLite store that was kept, and no more")
+    parser.add_argument("--only", default="", help="with --ask: only questions whose title has this")
     gc.freeze()
     given = parser.parse_args()
-    main(given, given.engine or ["sqlite", "table"])
+    if given.ask:
+        ask(given.ask, given)
+    else:
+        main(given, given.engine or (["sqlite"] if given.keep else ["sqlite", "table"]))

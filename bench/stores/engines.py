@@ -25,28 +25,11 @@ STORE: Final = "UMBEL_STORE"
 ROUNDS: Final = 40
 
 
-class Store:
-    """An engine of Umbel's, by its two ports."""
+class Reading:
+    """What an engine of Umbel's is asked, by its port for readers."""
 
-    def __init__(self, writer: StoreWriter, reader: StoreReader) -> None:
-        self.writer = writer
+    def __init__(self, reader: StoreReader) -> None:
         self.reader = reader
-        writer.open()
-
-    def write(self, commit: Commit) -> None:
-        self.writer.write(commit)
-
-    def upkeep(self) -> None:
-        self.writer.maintain(Retention(), END)
-
-    def settle(self) -> None:
-        """Upkeep until everything but the newest part is sealed."""
-        while not all(part.sealed for part in self.reader.parts()[1:]):
-            self.upkeep()
-            time.sleep(0.05)
-        # Days that are over are summed a round at a time.
-        for _ in range(ROUNDS):
-            self.upkeep()
 
     def tasks(self, where: Node, page: Page) -> None:
         self.reader.tasks(where, page)
@@ -74,6 +57,30 @@ class Store:
             if tasks:
                 found[kind] = sum(part.bytes for part in parts) / tasks
         return found
+
+
+class Store(Reading):
+    """An engine of Umbel's, by its two ports."""
+
+    def __init__(self, writer: StoreWriter, reader: StoreReader) -> None:
+        super().__init__(reader)
+        self.writer = writer
+        writer.open()
+
+    def write(self, commit: Commit) -> None:
+        self.writer.write(commit)
+
+    def upkeep(self) -> None:
+        self.writer.maintain(Retention(), END)
+
+    def settle(self) -> None:
+        """Upkeep until everything but the newest part is sealed."""
+        while not all(part.sealed for part in self.reader.parts()[1:]):
+            self.upkeep()
+            time.sleep(0.05)
+        # Days that are over are summed a round at a time.
+        for _ in range(ROUNDS):
+            self.upkeep()
 
     def drop_day(self) -> tuple[int, float]:
         """Drop about a day: the tasks that went, and the longest that the writer was held up (seconds)."""
@@ -119,6 +126,11 @@ def sqlite(directory: Path) -> Store:
     """Segments, sealed as soon as they are full."""
     path = directory / "umbel.db"
     return Store(SqliteWriter(path, quiet=0.0), SqliteReader(path))
+
+
+def kept(directory: Path) -> Reading:
+    """A SQLite store that was made before, to be read."""
+    return Reading(SqliteReader(directory / "umbel.db"))
 
 
 #: By name; `table` is the yardstick.

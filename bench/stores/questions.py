@@ -10,7 +10,7 @@ from stores.history import CITIES, DAY, DAYS, END, NAMES, QUEUES, START, WORKERS
 from umbel.model.query import EVERYTHING, And, Compare, Field, Node, Op, Page
 
 if TYPE_CHECKING:
-    from stores.engines import Store
+    from stores.engines import Reading
     from stores.table import Table
 
 #: Times that a question is asked, and seconds after which it is asked no more.
@@ -22,7 +22,7 @@ SOON: Final = 0.15
 Ask = Callable[[], None]
 
 
-def questions(engine: Store | Table) -> Mapping[str, Callable[[Random], Ask]]:
+def questions(engine: Reading | Table) -> Mapping[str, Callable[[Random], Ask]]:
     """By title: what makes one question."""
 
     def page(where: Node, within: float | None = None) -> Ask:
@@ -54,7 +54,7 @@ def questions(engine: Store | Table) -> Mapping[str, Callable[[Random], Ask]]:
     }
 
 
-def _span(engine: Store | Table, random: Random, days: int) -> Ask:
+def _span(engine: Reading | Table, random: Random, days: int) -> Ask:
     end = END - random.uniform(0, DAY / 2)
     return lambda: engine.by_name(end - days * DAY, end)
 
@@ -77,10 +77,14 @@ def combination(random: Random) -> Node:
     return And(tuple(one for some in chosen for one in some))
 
 
-def measure(engine: Store | Table, clock: Callable[[], float]) -> dict[str, tuple[float, float, float]]:
+def measure(
+    engine: Reading | Table, clock: Callable[[], float], only: str = ""
+) -> dict[str, tuple[float, float, float]]:
     """By title: p50, p95 and the longest of the answers, in milliseconds of that clock."""
     found = {}
     for title, make in questions(engine).items():
+        if only not in title:
+            continue
         random = Random(title)
         make(random)()
         times: list[float] = []
