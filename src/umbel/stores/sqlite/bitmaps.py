@@ -6,6 +6,7 @@ only for the most frequent ones; all others share `REST`.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import zlib
 from array import array
@@ -26,6 +27,9 @@ COARSE: Final = 10
 ZONE: Final = 4_096
 
 _SHIFT: Final = 40
+#: Bytes of a set that are looked through at once, and those with any bit.
+_PIECE: Final = 1_024
+_ANY: Final = re.compile(rb"[^\0]").finditer
 
 
 class Kind(IntEnum):
@@ -96,25 +100,33 @@ def number_of(positions: Iterable[int]) -> int:
 def positions_of(bits: int, *, descending: bool) -> Iterator[int]:
     """The positions in a set, in order."""
     data = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
-    for byte in reversed(range(len(data))) if descending else range(len(data)):
-        value = data[byte]
-        if value:
-            order = range(7, -1, -1) if descending else range(8)
+    order = range(7, -1, -1) if descending else range(8)
+    pieces = range(0, len(data), _PIECE)
+    for start in reversed(pieces) if descending else pieces:
+        # Most bytes of most sets are 0.
+        found = [match.start() for match in _ANY(data, start, start + _PIECE)]
+        for byte in reversed(found) if descending else found:
+            value = data[byte]
             for bit in order:
                 if value >> bit & 1:
                     yield byte * 8 + bit
 
 
 class Bitmaps:
-    """The bitmaps of one sealed segment."""
+    """The bitmaps of one sealed segment, which never change."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._values: dict[Kind, list[int]] = {}
 
     def values(self, kind: Kind) -> list[int]:
         """The values that have bits of their own, with `REST` where there are others."""
-        span = key_of(kind, 0), key_of(kind, REST) + 1
-        return [key - span[0] for (key,) in self._connection.execute(SQL["bitmap_keys"], span)]
+        found = self._values.get(kind)
+        if found is None:
+            span = key_of(kind, 0), key_of(kind, REST) + 1
+            rows = self._connection.execute(SQL["bitmap_keys"], span)
+            found = self._values[kind] = [key - span[0] for (key,) in rows]
+        return found
 
     def bits(self, kind: Kind, value: int) -> int:
         """The positions that have a value; 0 where none has bits for it."""

@@ -11,16 +11,11 @@ from umbel.model.match import text_test
 from umbel.model.query import CONTENTS, DURATIONS, TIMES, And, Compare, Field, Node, Not, Op, Or
 from umbel.stores.sqlite.bitmaps import REST, ZONE, Kind, coarse, number_of
 from umbel.stores.sqlite.blocks import SQL
-from umbel.stores.sqlite.compile import ANY_TEXT, ids_beginning
+from umbel.stores.sqlite.compile import ids_beginning
+from umbel.stores.sqlite.grams import grams_of, match_of
 from umbel.stores.sqlite.ids import to_key
 from umbel.stores.sqlite.rows import STATES
 from umbel.stores.sqlite.sessions import OpenSegment, Sealed
-
-#: Characters of an entry of the index of texts.
-GRAM: Final = 3
-#: Entries that one search looks up at most, and those with digits that are enough without others.
-GRAMS: Final = 24
-ENOUGH: Final = 4
 
 _KINDS: Final = {Field.NAME: Kind.NAME, Field.WORKER: Kind.WORKER, Field.QUEUE: Kind.QUEUE}
 _DURATIONS: Final = {Field.RUN: Kind.RUN, Field.WAIT: Kind.WAIT}
@@ -97,19 +92,19 @@ class _Asked:
         if field in _KINDS:
             return self._word(_KINDS[field], op, value)
         if field is Field.TEXT:
-            answers = [self._compare(part, op, value) for part in ANY_TEXT]
-            return self._or([*answers, self._begins(value) if op is Op.CONTAINS else self._id(Field.ID, op, value)])
+            # The index does not tell which of its texts it is, so one look-up answers for all of them.
+            words = [self._word(kind, op, value) for kind in (Kind.NAME, Kind.WORKER)]
+            by_id = self._begins(value) if op is Op.CONTAINS else self._id(Field.ID, op, value)
+            return self._or([*words, self._text(op, value), by_id])
         return self._text(op, value) if field in CONTENTS else self._id(field, op, value)
 
     def _word(self, kind: Kind, op: Op, value: str) -> Answer:
-        test = text_test(op, value)
-        word, bitmaps = self._segment.word, self._sealed.bitmaps
+        bitmaps = self._sealed.bitmaps
         bits, exact = 0, True
-        for number in bitmaps.values(kind):
-            if number == REST:
-                bits, exact = bits | bitmaps.bits(kind, REST), False
-            elif test(word(number) if number else ""):
-                bits |= bitmaps.bits(kind, number)
+        for number in self._sealed.words(kind, self._segment.word).matching(op, value):
+            bits |= bitmaps.bits(kind, number)
+        if REST in bitmaps.values(kind):
+            bits, exact = bits | bitmaps.bits(kind, REST), False
         return bits, exact
 
     def _duration(self, kind: Kind, op: Op, value: float) -> Answer:
@@ -149,27 +144,12 @@ class _Asked:
         return number_of(n - first_n for (n,) in self._segment.connection.execute(sql, parameters))
 
     def _text(self, op: Op, value: str) -> Answer:
-        grams = grams_of(op, value) if self._sealed.grams else []
-        if not grams:
-            return self.all, False
-        return self._found(SQL["texts"], " AND ".join(grams)), False
+        grams = self._sealed.grams
+        chosen = grams.choose(grams_of(op, value)) if grams is not None else []
+        return (self._found(SQL["texts"], match_of(chosen)) if chosen else self.all), False
 
 
 def _reads_texts(node: Node) -> bool:
     if isinstance(node, Compare):
         return node.field in CONTENTS
     return any(map(_reads_texts, node.nodes if isinstance(node, And | Or) else (node.node,)))
-
-
-def grams_of(op: Op, value: str) -> list[str]:
-    """Entries of the index that every text that matches has, as FTS5 wants them; none where nothing can be told."""
-    pieces = value.split("*") if op is Op.GLOB else [value]
-    grams: dict[str, None] = {}
-    for piece in (part for text in pieces for part in text.split("\0")):
-        grams |= dict.fromkeys(piece[at : at + GRAM] for at in range(len(piece) - GRAM + 1))
-    # Entries with digits are rare, and those of words often half of all tasks' and slow to go through.
-    numeric = [gram for gram in grams if any(map(str.isdigit, gram))]
-    chosen = numeric if len(numeric) >= ENOUGH else list(grams)
-    if len(chosen) > GRAMS:
-        chosen = [chosen[len(chosen) * at // GRAMS] for at in range(GRAMS)]
-    return ['"' + gram.replace('"', '""') + '"' for gram in chosen]

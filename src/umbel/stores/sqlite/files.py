@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -40,7 +41,7 @@ class Files:
 
     def segment(self, number: int, generation: int = 0) -> Path:
         """The file of a segment that was rewritten so often."""
-        return self.directory / (f"{number:06d}-{generation}.db" if generation else f"{number:06d}.db")
+        return _segment(self.catalog, number, generation)
 
     def sealing(self, number: int) -> Path:
         """The file into which a segment is being rewritten."""
@@ -67,6 +68,13 @@ class Files:
                 return total + sum(size(Path(entry.path)) for entry in entries if ".db." not in entry.name)
         except FileNotFoundError:
             return total
+
+
+@lru_cache(4_096)
+def _segment(catalog: Path, number: int, generation: int) -> Path:
+    # A search asks for each of them several times, and making a path takes as long as SQLite does for an answer.
+    name = f"{number:06d}-{generation}.db" if generation else f"{number:06d}.db"
+    return Files(catalog).directory / name
 
 
 def number_of(file: Path) -> int:

@@ -114,7 +114,7 @@ class Scan:
                 return
             found = self.ask(listed.number, self._candidates)
             bits, exact = found or (None, False)
-            area = Area(listed, low, high, bits, exact, self._texts(listed))
+            area = Area(listed, low, high, bits, exact, None if found else self._texts(listed))
             yield area
             if not area.done:
                 return

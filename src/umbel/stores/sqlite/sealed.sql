@@ -95,6 +95,10 @@ SELECT n FROM record;
 -- name: texts
 SELECT rowid FROM grams WHERE grams MATCH ?;
 
+-- name: gram_pages
+-- Where FTS5 looks for an entry: the first one on each page (shortened), with whether there is more about it in its last bit.
+SELECT term, pgno >> 1 FROM grams_idx ORDER BY segid, term;
+
 -- name: tally
 SELECT coalesce((SELECT word FROM word WHERE id = name), ''), state, count, last_at FROM tally;
 

@@ -15,15 +15,16 @@ from umbel.errors import StoreError
 from umbel.logs import Limited
 from umbel.stores.migrate import pending
 from umbel.stores.sqlfile import load
-from umbel.stores.sqlite.bitmaps import Bitmaps
+from umbel.stores.sqlite.bitmaps import REST, Bitmaps, Kind
 from umbel.stores.sqlite.blocks import SQL as SEALED
 from umbel.stores.sqlite.blocks import Blocks, Record
 from umbel.stores.sqlite.bundles import Bundles, has_bundles
 from umbel.stores.sqlite.catalog import MIGRATIONS
 from umbel.stores.sqlite.connect import APPLICATION_ID, connect_reader, explain
 from umbel.stores.sqlite.files import Files
+from umbel.stores.sqlite.grams import Grams
 from umbel.stores.sqlite.packs import Packs
-from umbel.stores.sqlite.words import WordReader
+from umbel.stores.sqlite.words import WordList, WordReader
 
 #: Sessions kept for the next request.
 IDLE: Final = 4
@@ -71,12 +72,27 @@ class Sealed:
         self.tasks: int
         self.first_n, self.tasks = connection.execute("SELECT first_n, tasks FROM segment").fetchone()
         self.dropped: int
-        self.grams: int
-        _, _, self.dropped, self.grams = connection.execute(SEALED["sealed"]).fetchone()
+        _, _, self.dropped, self._indexed = connection.execute(SEALED["sealed"]).fetchone()
         self.bitmaps = Bitmaps(connection)
         self.blocks = Blocks(connection)
         self._connection = connection
         self._zones: list[list[tuple[int, float, float]]] | None = None
+        self._words: dict[Kind, WordList] = {}
+        self._grams: Grams | None = None
+
+    @property
+    def grams(self) -> Grams | None:
+        """The index of its texts, if there is one."""
+        if self._grams is None and self._indexed:
+            self._grams = Grams(self._connection, self.tasks)
+        return self._grams
+
+    def words(self, kind: Kind, read: WordReader) -> WordList:
+        """The words that have bits of their own."""
+        found = self._words.get(kind)
+        if found is None:
+            found = self._words[kind] = WordList([n for n in self.bitmaps.values(kind) if n != REST], read)
+        return found
 
     @property
     def zones(self) -> list[list[tuple[int, float, float]]]:
@@ -143,14 +159,15 @@ class Session:
         self._segments: dict[int, OpenSegment] = {}
         self.catalog = connect_reader(files.catalog, cache_kib=CACHE_KIB)
         try:
-            self._check()
+            #: Of the catalog: an older collector may still write it.
+            self.version = self._check()
         except BaseException:
             self.catalog.close()
             raise
 
-    def _check(self) -> None:
+    def _check(self) -> int:
         owner = self.catalog.execute("PRAGMA application_id").fetchone()[0]
-        version = self.catalog.execute("PRAGMA user_version").fetchone()[0]
+        version: int = self.catalog.execute("PRAGMA user_version").fetchone()[0]
         tables = self.catalog.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
         begun = version and self.catalog.execute(SQL["version"]).fetchone()
         if owner != APPLICATION_ID and (owner or tables):
@@ -158,6 +175,7 @@ class Session:
         pending(MIGRATIONS, version, str(self.files.catalog))
         if not begun:
             raise no_store(self.files.catalog)
+        return version
 
     def query(self, name: str, *parameters: Any) -> list[Any]:
         """The rows of a named statement over the catalog."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from umbel.model.match import ascii_lower, text_test
+from umbel.model.query import Op
 from umbel.stores.sqlfile import load
 
 #: A name, worker or queue; (worker, pid); (client, queue, exchange, routing key).
@@ -68,3 +70,19 @@ class WordReader:
                 self._words.clear()
             self._words[id_] = word
         return word
+
+
+class WordList:
+    """Some words that do not change, asked all at once which of them match."""
+
+    def __init__(self, ids: Sequence[int], read: WordReader) -> None:
+        self._ids = ids
+        self._words: list[str] = [read(id_) if id_ else "" for id_ in ids]
+        self._together = ascii_lower("\n".join(self._words))
+
+    def matching(self, op: Op, value: str) -> list[int]:
+        """The numbers of those that `op` (EQ, CONTAINS or GLOB) makes match a value."""
+        if op is Op.CONTAINS and ascii_lower(value) not in self._together:
+            return []
+        test = text_test(op, value)
+        return [id_ for id_, word in zip(self._ids, self._words, strict=True) if test(word)]
