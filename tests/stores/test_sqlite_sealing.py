@@ -15,7 +15,7 @@ import pytest
 from tests.conformance.store_oracle import check
 from tests.conformance.store_process import START, commit_of, history
 from tests.conformance.store_rigs import all_tasks
-from tests.conformance.test_stores import SPAN, commit, ended
+from tests.conformance.test_stores import SPAN, commit, ended, task_events
 from umbel.clock import ManualClock
 from umbel.model.event import AnyEvent, TaskFailed, TaskSucceeded
 from umbel.model.merge import fold
@@ -117,6 +117,43 @@ def test_what_is_written_while_a_segment_is_sealed_is_not_lost(store: Store, bes
 
     store.settle(lambda: all_but_newest(store)() and len(written) == 400, meanwhile)
     check(store.reader, events + written, (SPAN[0], NOW + 5_000))
+
+
+def test_sums_of_hours_serve_spans_that_begin_and_end_within_days_and_follow_late_events(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    try:
+        hour, start = 3_600.0, START // 86_400 * 86_400.0
+        events: list[AnyEvent] = []
+        for n in range(26 * 12):
+            events += task_events(f"t{n}", start + n * hour / 12, name=f"n{n % 3}")
+        for at in range(0, len(events), 24):
+            store.writer.write(commit(events[at : at + 24]))
+        store.settle(lambda: all(store.sealed()[1:]))
+
+        def lengths() -> dict[int, int]:
+            """By hour of the first day: the longest sum that begins there."""
+            with store.reader._sessions.use() as session:
+                found = session.query("hours", 0, 10**9)
+            return {int(first - start // hour): length for first, length in found}
+
+        store.settle(lambda: 8 in lengths().values())
+        store.settle(lambda: len(lengths()) >= 8)
+        spans = [(start + low * hour, start + high * hour) for low, high in ((0, 16), (1, 15), (3.5, 9.25), (0, 30))]
+        for span in spans:
+            check(store.reader, events, span)
+        known = lengths()
+        late = TaskFailed(hostname="w1@a", pid=1, timestamp=start + 5 * hour, uuid="t60", exception="ValueError('x')")
+        events.append(late)
+        store.writer.write(commit([late]))
+        assert not any(first <= 5 < first + length for first, length in lengths().items())
+        for span in spans:
+            check(store.reader, events, span)
+        store.settle(lambda: lengths() == known)
+        for span in spans:
+            check(store.reader, events, span)
+    finally:
+        store.writer.close()
+        store.reader.close()
 
 
 def test_late_events_about_sealed_tasks_join_and_are_found(store: Store) -> None:

@@ -240,6 +240,27 @@ class Catalog:
         rows = ((first, days, name, _pack(cells)) for name, cells in names.items())
         self._connection.executemany(_SQL["put_block_rollup"], rows)
 
+    def hours(self, since: int) -> set[int]:
+        """The first hours (since the epoch) of the shortest sums of hours that are there, from one on."""
+        with guard(self.file):
+            return {first for (first,) in self._connection.execute(_SQL["hours"], (since,))}
+
+    def put_hours(self, first: int, hours: int, names: Mapping[str, Mapping[int, int]] | None) -> None:
+        """Note the sums of some hours by name, or that there are too many of them."""
+        self._connection.execute(_SQL["put_hours"], (first, hours, names is not None))
+        rows = ((first, hours, name, _pack(cells)) for name, cells in (names or {}).items())
+        self._connection.executemany(_SQL["put_hours_rollup"], rows)
+
+    def missing_hours(self, longest: int) -> tuple[int, int] | None:
+        """The first hour and the hours of a sum of at most `longest` whose two halves are there and it is not."""
+        with guard(self.file):
+            found: tuple[int, int] | None = self._connection.execute(_SQL["missing_hours"], (longest,)).fetchone()
+        return found
+
+    def hours_unit(self, first: int, hours: int) -> list[tuple[str, bytes]]:
+        """The sums of some hours by name, packed."""
+        return self._connection.execute(_SQL["hours_rollups"], (first, hours)).fetchall()
+
     def set_filtered(self, number: int, filtered: bool) -> None:
         self._connection.execute(_SQL["set_filtered"], (filtered, number))
 

@@ -125,6 +125,26 @@ INSERT INTO block (first, days) VALUES (?, ?);
 -- name: put_block_rollup
 INSERT INTO block_rollup (first, days, name, cells) VALUES (?, ?, ?, ?);
 
+-- name: hours
+SELECT first FROM hours WHERE first >= ? AND hours = 2;
+
+-- name: put_hours
+INSERT OR REPLACE INTO hours (first, hours, whole) VALUES (?, ?, ?);
+
+-- name: put_hours_rollup
+INSERT INTO hours_rollup (first, hours, name, cells) VALUES (?, ?, ?, ?);
+
+-- The latest sum that is not there although both of its halves are.
+-- name: missing_hours
+SELECT half.first, 2 * half.hours FROM hours AS half
+WHERE half.whole AND half.hours < ? AND half.first % (2 * half.hours) = 0
+    AND EXISTS (SELECT 1 FROM hours WHERE first = half.first + half.hours AND hours = half.hours AND whole)
+    AND NOT EXISTS (SELECT 1 FROM hours WHERE first = half.first AND hours = 2 * half.hours)
+ORDER BY half.first DESC LIMIT 1;
+
+-- name: hours_rollups
+SELECT name, cells FROM hours_rollup WHERE first = ? AND hours = ?;
+
 -- name: dropped
 SELECT dropped FROM segment WHERE number = ?;
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from umbel.model.series import DAY
 from umbel.stores.sqlite.catalog import Catalog
 from umbel.stores.sqlite.rollups import Cells, decode_cells
 from umbel.stores.sqlite.segment import SegmentInfo
@@ -33,7 +34,7 @@ def fold_one(catalog: Catalog, shelf: Shelf) -> None:
     names: dict[str, Cells] = {}
     for info in infos:
         if _touches(info, day):
-            for name, cells in shelf.open(info.number).day(day):
+            for name, cells in shelf.open(info.number).sums(DAY, day, day + 1):
                 add(names.setdefault(name, {}), cells)
     shelf.trim()
     with catalog.transaction():

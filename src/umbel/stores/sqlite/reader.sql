@@ -63,6 +63,12 @@ SELECT first, max(days) FROM unit WHERE first >= ?1 AND first + days <= ?2 GROUP
 -- name: unit_rollups
 SELECT name, cells FROM unit_rollup WHERE first = ? AND days = ?;
 
+-- name: hours
+SELECT first, max(hours) FROM hours WHERE first >= ?1 AND first + hours <= ?2 AND whole GROUP BY first;
+
+-- name: hours_rollups
+SELECT name, cells FROM hours_rollup WHERE first = ? AND hours = ?;
+
 -- name: rollup_names
 SELECT name, cells FROM rollup WHERE step = ? AND at >= ? AND at < ? AND name <> 0;
 

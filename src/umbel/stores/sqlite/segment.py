@@ -162,10 +162,10 @@ class Segment:
         with guard(self.file):
             return self._connection.execute(SQL["tally"]).fetchall()
 
-    def day(self, day: int) -> list[tuple[str, Cells]]:
-        """What its tasks have added to a day (since the epoch), by name."""
+    def sums(self, step: int, first: int, end: int) -> list[tuple[str, Cells]]:
+        """What its tasks have added to some hours or days (since the epoch; `step` in seconds), each by name."""
         with guard(self.file):
-            rows = self._connection.execute(_SQL["day"], (day,)).fetchall()
+            rows = self._connection.execute(_SQL["sums"], (step, first, end)).fetchall()
         return [(name, decode_cells(cells)) for name, cells in rows]
 
     def begin(self) -> None:

@@ -62,8 +62,9 @@ INSERT OR IGNORE INTO late (n) VALUES (?);
 -- name: ids
 SELECT id FROM task;
 
--- name: day
-SELECT coalesce((SELECT word FROM word WHERE id = name), ''), cells FROM rollup WHERE step = 86400 AND at = ? AND name <> 0;
+-- name: sums
+SELECT coalesce((SELECT word FROM word WHERE id = name), ''), cells FROM rollup
+WHERE step = ? AND at >= ? AND at < ? AND name <> 0;
 
 -- name: names
 SELECT word FROM word WHERE id IN (SELECT DISTINCT name FROM task) LIMIT 10000;

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import ceil, floor
+from typing import Final
 
 from umbel.model.rollup import RollupPoint
-from umbel.model.series import DAY, MINUTE, point, spans
+from umbel.model.series import DAY, HOUR, MINUTE, point, spans
 from umbel.stores.base import ExceptionCount
 from umbel.stores.sqlite.days import add
 from umbel.stores.sqlite.rollups import Cells, decode_cells
-from umbel.stores.sqlite.sessions import SQL, OpenSegment, Session
+from umbel.stores.sqlite.sessions import SQL, Listed, OpenSegment, Session
 
 #: Rows of one kind: step, first, end.
 Span = tuple[int, int, int]
+#: Of which rows there are sums in the catalog, since which version of it, and the statements that find and read them.
+_SUMS: Final = {DAY: (6, "units", "unit_rollups"), HOUR: (7, "hours", "hours_rollups")}
 
 
 def series(session: Session, start: float, end: float, step: int, name: str | None) -> list[RollupPoint]:
@@ -31,34 +34,39 @@ def series(session: Session, start: float, end: float, step: int, name: str | No
 def by_name(session: Session, start: float, end: float) -> list[RollupPoint]:
     """One point for each name, by name."""
     names: dict[str, Cells] = {}
-    asked = _days(session, spans(start, end, DAY), names)
-    for _, segment in _segments(session, start, end):
+    asked = _summed(session, spans(start, end, DAY), names)
+    for listed, segment in _segments(session, start, end):
         for level, first, last in asked:
+            minutes = level // MINUTE
+            if listed.last_minute < first * minutes or listed.first_minute >= last * minutes:
+                continue
             for name, cells in segment.connection.execute(SQL["rollup_names"], (level, first, last)):
                 add(names.setdefault(segment.word(name), {}), decode_cells(cells))
     found = (point(int(start), name, names[name]) for name in sorted(names))
     return [one for one in found if one.counts or one.wait or one.run]
 
 
-def _days(session: Session, asked: list[Span], names: dict[str, Cells]) -> list[Span]:
-    """Add the sums of the days and blocks that have been worked out; the spans that are left for the segments."""
-    left = [span for span in asked if span[0] != DAY]
+def _summed(session: Session, asked: list[Span], names: dict[str, Cells]) -> list[Span]:
+    """Add the sums of days and hours that have been worked out; the spans that are left for the segments."""
+    left = []
     for level, first, last in asked:
-        if level != DAY:
+        since, units, rollups = _SUMS.get(level, (None, "", ""))
+        if since is None or session.version < since:
+            left.append((level, first, last))
             continue
-        # Of the units that begin at a day the longest that fits.
-        units: dict[int, int] = dict(session.query("units", first, last))
+        # Of the sums that begin at a day or an hour the longest that fits.
+        found: dict[int, int] = dict(session.query(units, first, last))
         at = first
         while at < last:
-            days = units.get(at)
-            if days is None:
-                following = min((day for day in units if day > at), default=last)
-                left.append((DAY, at, following))
+            length = found.get(at)
+            if length is None:
+                following = min((other for other in found if other > at), default=last)
+                left.append((level, at, following))
                 at = following
                 continue
-            for name, cells in session.query("unit_rollups", at, days):
+            for name, cells in session.query(rollups, at, length):
                 add(names.setdefault(name, {}), decode_cells(cells))
-            at += days
+            at += length
     return left
 
 
@@ -74,7 +82,7 @@ def exceptions(session: Session, start: float, end: float, limit: int) -> list[E
     return sorted(found, key=lambda e: (-e.count, e.exception_type, e.name))[:limit]
 
 
-def _segments(session: Session, start: float, end: float) -> Iterator[tuple[int, OpenSegment]]:
+def _segments(session: Session, start: float, end: float) -> Iterator[tuple[Listed, OpenSegment]]:
     """The segments whose rollups overlap; one that cannot be read is said to be and left out."""
     first, last = floor(start / MINUTE), ceil(end / MINUTE)
     for listed in session.segments():
@@ -83,4 +91,4 @@ def _segments(session: Session, start: float, end: float) -> Iterator[tuple[int,
         segment = session.segment(listed.number)
         if segment is None:
             continue
-        yield listed.number, segment
+        yield listed, segment

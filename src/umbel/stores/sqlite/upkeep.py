@@ -8,7 +8,7 @@ from typing import Final
 
 from umbel.retention import Retention
 from umbel.stores.base import Maintenance
-from umbel.stores.sqlite import days
+from umbel.stores.sqlite import days, hours
 from umbel.stores.sqlite.catalog import Catalog
 from umbel.stores.sqlite.files import COMPANIONS, companion, size, with_companions
 from umbel.stores.sqlite.filter import GROUP
@@ -57,6 +57,7 @@ class Upkeep:
         if newest is not None:
             self._save(catalog, shelf, newest.number)
             days.fold_one(catalog, shelf)
+            hours.fold_one(catalog, shelf)
             self._checkpoint(shelf, newest)
         return self.sealing.step(catalog, shelf, retention, now)
 
