@@ -28,6 +28,9 @@ _EQUAL: Final = {
     "UNION SELECT n FROM task WHERE id = ?1 AND root IS NULL",
 }
 
+#: Tasks that are looked at one by one rather than narrowed down further by what is dear.
+FEW: Final = 16
+
 #: A set of positions, and whether all of them match.
 Answer = tuple[int, bool]
 
@@ -66,10 +69,13 @@ class _Asked:
 
     def _and(self, nodes: tuple[Node, ...]) -> Answer:
         bits, exact = self.all, True
-        # Texts are dear: they come last, and not at all where nothing is left.
-        for node in sorted(nodes, key=_reads_texts):
+        # What is dear comes last, and not at all where little is left: to look at that costs less.
+        for node in sorted(nodes, key=_cost):
             if not bits:
                 break
+            if _cost(node) and bits.bit_count() <= FEW:
+                exact = False
+                continue
             more, only = self.node(node)
             bits, exact = bits & more, exact and only
         return bits, exact
@@ -149,7 +155,8 @@ class _Asked:
         return (self._found(SQL["texts"], match_of(chosen)) if chosen else self.all), False
 
 
-def _reads_texts(node: Node) -> bool:
+def _cost(node: Node) -> int:
+    """How dear a condition is: the index of texts (2), the many bitmaps of a duration (1), or neither."""
     if isinstance(node, Compare):
-        return node.field in CONTENTS
-    return any(map(_reads_texts, node.nodes if isinstance(node, And | Or) else (node.node,)))
+        return 2 if node.field in CONTENTS or node.field is Field.TEXT else int(node.field in DURATIONS)
+    return max(map(_cost, node.nodes if isinstance(node, And | Or) else (node.node,)), default=0)
