@@ -20,6 +20,8 @@ class Hook:
 
     def __init__(self) -> None:
         self.taken: list[dict[str, Any]] = []
+        #: By which it could tell that it has had a message before, of each that was taken.
+        self.keys: list[str] = []
         self.refused = 0
         self.status = 200
         #: Set: answers come at once.
@@ -36,6 +38,7 @@ class Hook:
                 hook.free.wait(60)
                 if hook.status == 200:
                     hook.taken.append(json.loads(body or b"{}"))
+                    hook.keys.append(self.headers.get("Idempotency-Key", ""))
                 else:
                     hook.refused += 1
                 self.send_response(hook.status)

@@ -14,9 +14,10 @@ from tests.services import wait_until
 from tests.web.stage import Stage
 from umbel.alerts.book import ROWS, AlertBook, Row, Shelf
 from umbel.alerts.config import Config, Destination, configure
-from umbel.alerts.machine import Finding, Reading, State, step
-from umbel.alerts.notice import News, Notice, compose
-from umbel.alerts.records import Past, Round, Silence, Total, record, row
+from umbel.alerts.machine import Finding, Instance, Reading, State, step
+from umbel.alerts.made import kept_rules
+from umbel.alerts.notice import News, Notice, compose, compose_incident
+from umbel.alerts.records import Made, Past, Round, Silence, Total, record, row
 from umbel.errors import StoreBusy
 from umbel.model.event import AnyEvent, TaskFailed, TaskReceived, TaskStarted
 from umbel.notify.sender import Sender
@@ -34,8 +35,10 @@ def web() -> Iterator[Hook]:
         yield made
 
 
-def failed(stage: Stage, *ids: str, name: str = "mail.send", why: str = "ValueError('no')") -> None:
-    now, end = stage.clock.now(), {"hostname": "w1@a", "pid": 1}
+def failed(
+    stage: Stage, *ids: str, name: str = "mail.send", why: str = "ValueError('no')", at: float | None = None
+) -> None:
+    now, end = stage.clock.now() if at is None else at, {"hostname": "w1@a", "pid": 1}
     events: list[AnyEvent] = []
     for id_ in ids:
         events += [
@@ -375,6 +378,83 @@ def test_a_rule_that_is_gone_from_the_file_is_forgotten(stage: Stage, web: Hook)
     two.look()
     assert [found.key for found in two.book.read(Shelf.STATE)] == ["renamed"]
     two.stop()
+
+
+def test_what_is_sent_again_after_a_kill_carries_the_same_key(stage: Stage, web: Hook) -> None:
+    config = config_of(web, FAILING)
+    one = Evaluator(stage, config)
+    failed(stage, "t1")
+    one.look()
+    one.watch.courier.turn(leading=True)
+    one.kill()
+    stage.clock.advance(LEASE + 1)
+    two = Evaluator(stage, config, "two")
+    two.look()
+    two.deliver()
+    first, second = web.keys
+    assert first == second != ""
+    two.kill()
+
+
+def test_where_incidents_are_kept_each_rule_has_its_own_which_ends_with_the_last_thing(stage: Stage) -> None:
+    rules = [{"name": "full", "on": "queue", "over": 5}, {"name": "fails", "on": "failures", "over": 5}]
+    config = configure({"rule": rules, "defaults": False}, "a.toml", ["pagerduty://INTKEY1@APIKEY1"])
+    made = Instance(0.0, 0.0, "6 wait", fired_at=0.0)
+    full, fails = config.rules
+    told = [
+        compose_incident("ops", News(full, {"a": made}, {}), ""),
+        compose_incident("ops", News(full, {}, {"a": made}, lasts=True), ""),
+        compose_incident("ops", News(full, {}, {"b": made}), ""),
+        compose_incident("ops", News(fails, {}, {"": made}), ""),
+    ]
+    assert [(one.kind, one.incident) for one in told] == [
+        ("warning", "umbel full"),
+        ("warning", "umbel full"),
+        ("recovered", "umbel full"),
+        ("recovered", "umbel fails"),
+    ]
+    stage.well()
+    stage.commit()
+    sent: list[Notice] = []
+    failed(stage, *(f"t{number}" for number in range(30)))
+    one = Evaluator(
+        stage, replace(config, rules=[fails, replace(fails, name="also")]), send=lambda *a: sent.append(a[1]) or ""
+    )
+    one.look()
+    stage.clock.advance(1)
+    one.look()
+    one.deliver()
+    assert sorted(notice.incident for notice in sent) == ["umbel also", "umbel fails"]
+    one.kill()
+
+
+def test_rules_of_the_page_are_judged_by_whoever_leads_and_fit_the_configuration_or_say_why(
+    stage: Stage, web: Hook
+) -> None:
+    failed(stage, "t1")
+    stage.well()
+    one = Evaluator(stage, config_of(web))
+    mine = {**FAILING, "name": "mine", "to": ["default"]}
+    rows = [
+        row(Shelf.RULE, "mine", stage.clock.now(), Made(mine, "ann")),
+        row(Shelf.RULE, "lost", stage.clock.now(), Made({**mine, "name": "lost", "to": ["gone"]}, "ann")),
+        row(Shelf.RULE, "new", stage.clock.now(), Made({"name": "new", "on": "what comes later"}, "ann")),
+    ]
+    one.book.write(rows)
+    one.look()
+    one.deliver()
+    assert web.titles == ["Umbel: warning: mine"]
+    kept = {found.name: found.problem for found in kept_rules(config_of(web), rows)}
+    assert kept["mine"] == ""
+    assert "no destination is named 'gone'" in kept["lost"]
+    assert "nothing to watch" in kept["new"]
+    taken = kept_rules(config_of(web, {**FAILING, "name": "mine"}), rows[:1])
+    assert "stands in the configuration" in taken[0].problem
+    one.book.write([], [(Shelf.RULE, "mine")])
+    one.look()
+    (told,) = one.book.read(Shelf.ROUND)
+    assert record(told, Round).rules == {}
+    one.kill()
 
 
 def test_a_ping_is_sent_by_the_leader_alone_and_only_while_all_is_well(stage: Stage, web: Hook) -> None:

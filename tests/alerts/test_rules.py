@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from umbel.alerts.config import configure
 from umbel.alerts.rules import DEFAULTS, Kind, Severity, read_rule
+from umbel.alerts.written import table_of, toml_of
 from umbel.errors import SettingsError
 from umbel.runtime.alerting import read_config
 from umbel.settings import Settings, load, to_environment
@@ -103,3 +105,33 @@ def test_the_options_reach_child_processes_and_a_wrong_one_tells_no_secret() -> 
         with pytest.raises(SettingsError) as caught:
             load({name: "[S3CRET" if name == "alert_to" else "ftp://S3CRET"}, {})
         assert "S3CRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {
+            "name": "a",
+            "on": "search",
+            "search": 'args:"x y"',
+            "over": 10,
+            "within": "90s",
+            "to": ["ops"],
+            "text": "ü\n☂",
+        },
+        {"name": "b", "on": "search", "search": "x", "under": 1, "within": "1d", "severity": "critical"},
+        {"name": "c", "on": "latency", "over": "500ms", "of": "wait", "percentile": 99.5, "per": "all", "for": "2m"},
+        {"name": "d", "on": "failures", "over": 2.5, "task": "shop.*", "at_least": 5, "keep_firing_for": 0},
+        {"name": "e", "on": "queue", "over": 0, "queue": "mail", "repeat": "4h"},
+        {"name": "f", "on": "queue_age", "over": "90s"},
+        {"name": "g", "on": "schedule", "over": "5m", "entry": "*"},
+        {"name": "h", "on": "umbel", "for": 0, "severity": "info"},
+        *({"name": rule.name, "on": rule.on.value, **table_of(rule)} for rule in DEFAULTS),
+    ],
+    ids=lambda table: str(table["name"]),
+)
+def test_a_rule_that_is_written_down_is_read_as_the_same(table: dict[str, Any]) -> None:
+    rule = read_rule(table, "here")
+    assert read_rule(table_of(rule), "there") == rule
+    (told,) = tomllib.loads(toml_of(rule))["rule"]
+    assert read_rule(told, "a file") == rule

@@ -6,6 +6,8 @@ import logging
 import socket
 
 import pytest
+from apprise.plugins import pagerduty
+from msgspec.structs import replace
 
 from tests.alerts.sinks import hook, mail
 from umbel.alerts.config import Destination
@@ -62,3 +64,30 @@ def test_a_ping_says_whether_it_was_taken_and_never_its_address() -> None:
         assert web.asked == 3
     assert "S3CRET" not in ping("http://127.0.0.1:1/S3CRET", "get")
     assert ping("http://127.0.0.1:1/S3CRET", "get")
+
+
+def test_a_service_that_keeps_incidents_is_told_of_each_by_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    with hook() as web:
+        monkeypatch.setitem(pagerduty.PAGERDUTY_API_LOOKUP, "us", web.address)
+        mine, theirs = (
+            Destination("ops", "pagerduty://INTKEY1@APIKEY1"),
+            Destination("b", "pagerduty://I@A?dedup=theirs"),
+        )
+        send = Sender([mine, theirs])
+        over = replace(NOTICE, kind="recovered", title="Umbel: recovered: mail")
+        for place in (mine, theirs):
+            for told in (NOTICE, NOTICE, over):
+                assert send(place, replace(told, incident="umbel mail"), "once") == ""
+        said = [(one["event_action"], one["dedup_key"]) for one in web.taken]
+    assert said[:3] == [("trigger", "umbel mail"), ("trigger", "umbel mail"), ("resolve", "umbel mail")]
+    assert {key for _, key in said[3:]} == {"theirs"}
+
+
+def test_a_webhook_can_tell_by_a_key_that_it_has_had_a_message_before() -> None:
+    with hook() as web:
+        place, named = Destination("ops", web.url), Destination("own", f"{web.url}?+Idempotency-Key=mine")
+        send = Sender([place, named])
+        for once in ("first", "first", "second"):
+            assert send(place, NOTICE, once) == ""
+        assert send(named, NOTICE, "first") == ""
+        assert web.keys == ["first", "first", "second", "mine"]

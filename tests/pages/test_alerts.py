@@ -42,7 +42,7 @@ def one(stage: Stage, tmp_path: Path) -> Evaluator:
     stage.well()
     stage.commit()
     assert stage.alerts is not None
-    return Evaluator(stage, stage.alerts.config, send=lambda _place, _notice: "not today")
+    return Evaluator(stage, stage.alerts.config, send=lambda _place, _notice, _once: "not today")
 
 
 def test_the_page_and_the_overview_name_what_fires_with_its_evidence_and_a_search(stage: Stage, one: Evaluator) -> None:
@@ -143,3 +143,79 @@ def test_the_page_says_when_nobody_judges_and_when_there_is_nothing_to_judge(sta
         assert client.get("/api/v1/alerts").json()["items"] == []
         assert client.post("/api/v1/alerts/silences", json={"reason": "x", "seconds": 1}).status_code == 404
     book.close()
+
+
+def test_a_rule_of_the_page_is_tried_kept_judged_changed_and_deleted(stage: Stage, one: Evaluator) -> None:
+    for hours in (20, 10, 0):
+        failed(stage, f"t{hours}", name="shop.pay", at=stage.clock.now() - hours * 3_600)
+    form = {"name": "pay <b>", "on": "search", "search": "state:FAILURE name:shop.*", "over": "0", "to": "ops"}
+    with stage.client() as client:
+        assert 'name="search"' in client.get("/alerts/rule").text
+        assert 'name="percentile"' in client.get("/alerts/rule?on=latency").text
+        tried = client.post("/alerts/rule", data={**form, "do": "try"}).text
+        assert "it holds, and would tell ops" in tried
+        assert "<b>3 times</b> since" in tried
+        assert "search = &#34;state:FAILURE name:shop.*&#34;" in tried
+        assert "pay &lt;b&gt;" in tried
+        assert "pay <b>" not in client.get("/alerts").text, "nothing is kept by trying"
+        assert client.post("/alerts/rule", data={**form, "do": "keep"}, follow_redirects=False).status_code == 303
+        one.look()
+        (alert,) = [item for item in client.get("/api/v1/alerts").json()["items"] if item["rule"] == "pay <b>"]
+        assert alert["state"] == "firing", "whoever judges has found it in the book"
+        changed = {**form, "over": "5", "do": "keep"}
+        assert client.post("/alerts/rule", data=changed, follow_redirects=False).status_code == 303
+        assert 'value="5"' in client.get("/alerts/rule", params={"name": "pay <b>"}).text
+        one.look()
+        stage.clock.advance(3)
+        assert [item["state"] for item in client.get("/api/v1/alerts").json()["items"]] == []
+        assert client.post("/alerts/rule/delete", data={"rule": "pay <b>"}, follow_redirects=False).status_code == 303
+        assert client.post("/alerts/rule/delete", data={"rule": "pay <b>"}).status_code == 404
+        trail = [item["action"] for item in client.get("/api/v1/audit").json()["items"]]
+        happened = client.get("/alerts").text
+    assert trail == ["delete_rule", "delete_rule", "keep_rule", "keep_rule"]
+    assert "kept" in happened
+    one.kill()
+
+
+def test_a_rule_of_the_page_that_cannot_be_used_says_why_and_one_of_the_file_stays(
+    stage: Stage, one: Evaluator
+) -> None:
+    wrong = {
+        "many": {"name": "a", "on": "queue", "over": "many"},
+        "needs search": {"name": "a", "on": "search", "over": "1"},
+        "no destination is named": {"name": "a", "on": "umbel", "to": "elsewhere"},
+        "stands in the configuration": {"name": "slow", "on": "umbel"},
+        "a rule needs a name": {"on": "umbel"},
+    }
+    with stage.client() as client:
+        for words, form in wrong.items():
+            for deed in ("try", "keep"):
+                refused = client.post("/alerts/rule", data={**form, "do": deed}, follow_redirects=False)
+                assert refused.status_code == 400
+                assert words in refused.text
+        assert client.post("/alerts/rule", data={"name": "a", "on": "moon"}).status_code == 400
+        assert client.post("/alerts/rule/delete", data={"rule": "slow"}).status_code == 404
+        assert client.get("/alerts/rule?name=slow").status_code == 404
+        like = client.get("/alerts/rule?like=slow").text
+        assert 'value="5s"' in like
+        assert 'value="2m"' in like
+        names = [rule["name"] for rule in client.get("/api/v1/alerts").json()["rules"]]
+    assert names == ["mail fails", "slow"]
+    one.kill()
+
+
+def test_programs_make_try_and_delete_rules(stage: Stage, one: Evaluator) -> None:
+    rule = {"name": "jam", "on": "latency", "over": "500ms", "for": "1m", "task": "shop.*", "to": ["ops"]}
+    with stage.client() as client:
+        tried = client.post("/api/v1/alerts/rules/try", json=rule).json()
+        assert (tried["would_have_fired"], tried["destinations"]) == (0, ["ops"])
+        assert (
+            client.post("/api/v1/alerts/rules/try", json={"name": "q", "on": "worker"}).json()["looked_since"] is None
+        )
+        made = client.post("/api/v1/alerts/rules", json=rule)
+        assert (made.status_code, made.json()["made_by"]) == (201, "somebody")
+        for bad in ({**rule, "over": []}, {**rule, "percentile": 900}, {"on": "umbel"}, {**rule, "queue": "x"}):
+            assert client.post("/api/v1/alerts/rules", json=bad).status_code == 400
+        assert client.post("/api/v1/alerts/rules/jam/delete").json() == {"name": "jam"}
+        assert client.post("/api/v1/alerts/rules/jam/delete").status_code == 404
+    one.kill()

@@ -32,6 +32,8 @@ class Shelf(StrEnum):
     SILENCE = "silence"
     #: Kinds of failure that were seen, by fingerprint.
     KNOWN = "known"
+    #: Rules that were made on the page, by their names.
+    RULE = "rule"
     #: What happened: what fired, was over, was sent.
     PAST = "past"
 
@@ -44,6 +46,8 @@ ROWS: Final = {
     Shelf.TOTAL: 100,
     Shelf.SILENCE: 200,
     Shelf.KNOWN: 10_000,
+    # Nobody may make one more than that, so none ever goes.
+    Shelf.RULE: 1_000,
     Shelf.PAST: 1_000,
 }
 

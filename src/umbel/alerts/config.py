@@ -19,6 +19,8 @@ EVERY: Final = 15.0
 #: What a destination of `--alert-to` is called, before its number.
 UNNAMED: Final = "default"
 
+#: Services that keep an incident open until they are told that it is over, and take what comes twice as one by its key.
+INCIDENTS: Final = frozenset({"pagerduty", "opsgenie", "goalert", "ilert", "incidentio", "firehydrant", "squadcast"})
 _KEYS: Final = ("rule", "destinations", "defaults", "every")
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*(?=://)")
 
@@ -36,6 +38,11 @@ class Destination:
         found = _SCHEME.match(self.url)
         return found[0].lower() if found else ""
 
+    @property
+    def incidents(self) -> bool:
+        """Whether it keeps incidents: then each rule has its own there."""
+        return self.scheme in INCIDENTS
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -49,6 +56,11 @@ class Config:
     def rule(self, name: str) -> Rule | None:
         """The rule of that name."""
         return next((rule for rule in self.rules if rule.name == name), None)
+
+    def lost(self, rule: Rule) -> str:
+        """Whom the rule names and nobody knows, "" where there is no such destination."""
+        known = {one.name.partition("/")[0] for one in self.destinations}
+        return next((name for name in rule.to if name not in known), "")
 
     def receivers(self, rule: Rule) -> list[Destination]:
         """Whom a rule tells: a name stands for all URLs that were given under it."""
@@ -78,14 +90,18 @@ def configure(table: Mapping[str, Any], where: str, urls: Sequence[str] = ()) ->
         rules += [rule for rule in DEFAULTS if rule.name not in names]
     if len(rules) > RULES:
         raise SettingsError(f"{where}: {len(rules)} rules are given; {RULES} are possible")
-    known = {one.name.partition("/")[0] for one in destinations}
+    config = Config(rules, destinations, _every(table.get("every", EVERY), where))
     for rule in rules:
-        lost = [name for name in rule.to if name not in known]
-        if lost:
-            raise SettingsError(
-                f"{where}: rule {rule.name!r}: no destination is named {lost[0]!r}; known: {', '.join(sorted(known))}"
-            )
-    return Config(rules, destinations, _every(table.get("every", EVERY), where))
+        checked(config, rule, where)
+    return config
+
+
+def checked(config: Config, rule: Rule, where: str) -> Rule:
+    """The rule; raises `SettingsError` where it names a destination that there is not."""
+    if lost := config.lost(rule):
+        known = ", ".join(sorted({one.name.partition("/")[0] for one in config.destinations}))
+        raise SettingsError(f"{where}: rule {rule.name!r}: no destination is named {lost!r}; known: {known or 'none'}")
+    return rule
 
 
 def _switch(table: Mapping[str, Any], key: str, where: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from umbel.alerts.machine import Instance
 from umbel.alerts.rules import Kind, Rule, Severity
@@ -35,6 +36,8 @@ class Notice(Struct):
     tries: int = 0
     next_at: float = 0.0
     error: str = ""
+    #: The incident that it opens, adds to or closes, where the destination keeps incidents.
+    incident: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class News:
     rule: Rule
     firing: Mapping[str, Instance]
     over: Mapping[str, Instance]
+    #: Whether it fires for something even so: its incident is then not over.
+    lasts: bool = False
 
 
 def compose(to: str, news: Sequence[News], address: str) -> Notice:
@@ -57,6 +62,13 @@ def compose(to: str, news: Sequence[News], address: str) -> Notice:
         "recovered" if worst is None else worst.value,
         [one.rule.name for one in news],
     )
+
+
+def compose_incident(to: str, news: News, address: str) -> Notice:
+    """The same of one rule, for a service that keeps an incident open until it is told that it is over."""
+    made = compose(to, [news], address)
+    kind = news.rule.severity.value if news.firing or news.lasts else "recovered"
+    return replace(made, kind=kind, incident=f"umbel {news.rule.name}")
 
 
 def test_notice(to: str, who: str) -> Notice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -66,10 +66,17 @@ class Known(Struct, frozen=True):
     task: str = ""
 
 
+class Made(Struct, frozen=True):
+    """A rule that was made on the page: as a file would write it, and who wrote it last."""
+
+    table: dict[str, Any]
+    who: str
+
+
 class Past(Struct, frozen=True):
     """Something that happened."""
 
-    #: fired, over, sent, failed, silenced, unsilenced.
+    #: fired, over, sent, failed, silenced, unsilenced, kept, dropped.
     what: str
     #: A rule, or the title of a notice; and what it was about, or where it went.
     subject: str

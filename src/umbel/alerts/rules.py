@@ -232,6 +232,21 @@ _DEFAULTS: Final[Mapping[Kind, Mapping[str, Any]]] = {
 }
 
 
+def keys_of(kind: Kind) -> Mapping[str, str]:
+    """The keys that a rule of the kind may have, its own first, each with the field of `Rule` that it fills."""
+    return {key: field for key, (field, _) in {**_KEYS[kind], **_ALL}.items()}
+
+
+def needed(kind: Kind) -> tuple[tuple[str, ...], ...]:
+    """Of each of these, exactly one has to be given."""
+    return tuple((one,) if isinstance(one, str) else one for one in _NEEDED.get(kind, ()))
+
+
+def plain(kind: Kind) -> Rule:
+    """A rule of the kind that has all its defaults and no name."""
+    return Rule("", kind, **_DEFAULTS.get(kind, {}))
+
+
 def read_rule(table: Mapping[str, Any], where: str) -> Rule:
     """The rule of a table; raises `SettingsError` that names place, rule, key and remedy."""
     try:
@@ -255,8 +270,7 @@ def read_rule(table: Mapping[str, Any], where: str) -> Rule:
             fields[field] = read(value)
         except (ValueError, TypeError) as error:
             raise SettingsError(f"{whole}: {key} = {value!r} cannot be used: {error}") from error
-    for needed in _NEEDED.get(kind, ()):
-        choices = (needed,) if isinstance(needed, str) else needed
+    for choices in needed(kind):
         if sum(choice in table for choice in choices) != 1:
             raise SettingsError(
                 f'{whole}: on = "{kind}" needs {" or ".join(choices)}{", not both" * (len(choices) > 1)}'

@@ -22,6 +22,8 @@ HIDDEN: Final = "***"
 #: Parts of a URL that are no secrets: shorter ones, and these.
 _SHORT: Final = 5
 _PLAIN: Final = frozenset({"https", "http", "localhost"})
+#: The header by which a webhook can tell that it has had a message before.
+IDEMPOTENCY: Final = "Idempotency-Key"
 _KINDS: Final[Mapping[str, Any]] = {
     "critical": apprise.NotifyType.FAILURE,
     "warning": apprise.NotifyType.WARNING,
@@ -41,13 +43,20 @@ class Sender:
         self._said = _Said()
         apprise.logger.addHandler(self._said)
         self._plugins = {one.name: _plugin(one) for one in destinations}
+        #: Those whose owner has set a key: it is theirs to say what is the same.
+        self._keyed = {name for name, plugin in self._plugins.items() if _key_of(plugin)}
         self._secrets = {one.name: _secrets(one.url) for one in destinations}
 
-    def __call__(self, destination: Destination, notice: Notice) -> str:
-        """Send it; "" if the service took it, else why not, without a secret. Takes a minute at most."""
+    def __call__(self, destination: Destination, notice: Notice, once: str = "") -> str:
+        """Send it; "" if the service took it, else why not, without a secret. Takes a minute at most.
+
+        `once` is the same whenever the same notice is sent again; one thread at a time sends to a destination.
+        """
         plugin = self._plugins.get(destination.name)
         if plugin is None:
             return "this destination is no longer set"
+        if destination.name not in self._keyed:
+            _mark(plugin, notice.incident or once, once)
         with self._said.kept() as said:
             try:
                 kind = _KINDS.get(notice.kind, apprise.NotifyType.INFO)
@@ -68,7 +77,27 @@ def _plugin(destination: Destination) -> Any:
             f"destination {destination.name}: Apprise cannot use this {destination.scheme}:// URL (which is not shown: "
             "it may hold secrets); https://appriseit.com/services/ tells how each is written"
         )
+    if destination.incidents and "action=" not in destination.url:
+        # PagerDuty's would open one more incident when something is over.
+        plugin.action = "map"
     return plugin
+
+
+def _key_of(plugin: Any) -> str:
+    """The key that its URL gives, "" for none."""
+    headers = getattr(plugin, "headers", None)
+    given = headers.get(IDEMPOTENCY, "") if isinstance(headers, dict) else ""
+    return str(getattr(plugin, "dedup", "") or getattr(plugin, "alias", "") or given or "")
+
+
+def _mark(plugin: Any, incident: str, once: str) -> None:
+    """Give the next message a key, where the service heeds one."""
+    for field in ("dedup", "alias"):
+        if hasattr(plugin, field):
+            setattr(plugin, field, incident or None)
+    headers = getattr(plugin, "headers", None)
+    if once and isinstance(headers, dict):
+        headers[IDEMPOTENCY] = once
 
 
 def _secrets(url: str) -> list[str]:

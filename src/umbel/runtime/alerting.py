@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from umbel.alerts.config import Config, Destination, configure
-from umbel.alerts.machine import Reading
 from umbel.alerts.rules import Rule
 from umbel.clock import Clock
 from umbel.errors import SettingsError
@@ -19,8 +18,9 @@ from umbel.settings_access import secret
 from umbel.watch.courier import Send
 from umbel.watch.failures import Seen
 from umbel.watch.measure import measure
+from umbel.watch.rehearse import rehearse
 from umbel.watch.sight import Look
-from umbel.web.alerting import Alerts, Sight
+from umbel.web.alerting import Alerts, Sight, Trial
 
 _SENDER: Final = "umbel.notify.sender"
 
@@ -64,8 +64,9 @@ def open_alerts(settings: Settings, clock: Clock) -> Alerts | None:
         return None
     config, book = read_config(settings), open_alert_book(settings, clock)
 
-    def trial(rule: Rule, sight: Sight) -> Reading:
-        return measure(rule, Look(sight, clock.now(), Seen(book).known()))
+    def trial(rule: Rule, sight: Sight) -> Trial:
+        look = Look(sight, clock.now(), Seen(book).known())
+        return Trial(measure(rule, look), rehearse(rule, look))
 
     return Alerts(config, book, trial)
 
@@ -73,7 +74,7 @@ def open_alerts(settings: Settings, clock: Clock) -> Alerts | None:
 def open_sender(destinations: Sequence[Destination]) -> Send:
     """What sends notices; raises `SettingsError` where Apprise is missing, or refuses a URL."""
     if not destinations:
-        return lambda _destination, _notice: "no destination is set"
+        return lambda _destination, _notice, _once: "no destination is set"
     try:
         home: Any = importlib.import_module(_SENDER)
     except ModuleNotFoundError as error:

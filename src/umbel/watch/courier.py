@@ -1,7 +1,8 @@
 """Delivers what waits in the outbox: each destination in order, tried again with backoff, none lost, none sent twice.
 
 A notice leaves the outbox in the same write that notes it as sent. Only a process that dies between the two (or is cut
-off from the store) leaves it there to be sent once more: that once is the price of losing none.
+off from the store) leaves it there to be sent once more: that once is the price of losing none. It then carries the key
+that it had before, by which a receiver that heeds keys takes it as the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
 from typing import Final
 
 from msgspec.structs import replace
@@ -33,8 +35,13 @@ BACKOFF_MAX: Final = 300.0
 #: Seconds after which a notice that nobody takes is given up.
 GIVEN_UP: Final = 86_400.0
 
-#: Sends a notice: "" if it was taken, else why not.
-Send = Callable[[Destination, Notice], str]
+#: Sends a notice: "" if it was taken, else why not. The text stays the same however often the same notice is sent.
+Send = Callable[[Destination, Notice, str], str]
+
+
+def _once(found: Row) -> str:
+    """What tells a notice from all others, wherever it is sent from."""
+    return sha256(f"{found.key} {found.at!r}".encode()).hexdigest()[:32]
 
 
 class Courier:
@@ -92,7 +99,11 @@ class Courier:
         if destination is None:
             self._ended(found, notice, "this destination is no longer set")
         else:
-            self._under_way[notice.to] = (found, notice, self._pool.submit(self._send, destination, notice))
+            self._under_way[notice.to] = (
+                found,
+                notice,
+                self._pool.submit(self._send, destination, notice, _once(found)),
+            )
 
     def _note(self, found: Row, notice: Notice, why: str) -> None:
         now = self._clock.now()

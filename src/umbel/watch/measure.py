@@ -31,7 +31,7 @@ WAITING: Final = 40
 #: Tasks counted beyond a threshold, so that whoever is told sees by how much.
 COUNTED: Final = 1_000
 #: Times of a task, of which one must lie in the span of a search.
-_TIMES: Final = (Field.FINISHED, Field.STARTED, Field.RECEIVED, Field.SENT)
+TIMES: Final = (Field.FINISHED, Field.STARTED, Field.RECEIVED, Field.SENT)
 
 
 def measure(rule: Rule, look: Look) -> Reading:
@@ -47,7 +47,7 @@ def measure(rule: Rule, look: Look) -> Reading:
 
 def _search(rule: Rule, look: Look) -> Reading:
     since = look.now - rule.within
-    times = Or(tuple(Compare(field, Op.GE, since) for field in _TIMES))
+    times = Or(tuple(Compare(field, Op.GE, since) for field in TIMES))
     where = And((parse(rule.search, look.now), times))
     bound = int(rule.under if rule.under is not None else rule.over + 1 + COUNTED)
     count = look.reader.count(where, bound)
@@ -55,7 +55,7 @@ def _search(rule: Rule, look: Look) -> Reading:
     # Capped below the threshold: the time was up before all had been looked at.
     if count.capped and count.n < (rule.under if rule.under is not None else rule.over + 1):
         return Reading(now=shown, error="the tasks could not be counted in time; a shorter `within` can")
-    within = " OR ".join(f"{field.value}:>-{span(rule.within)}" for field in _TIMES)
+    within = " OR ".join(f"{field.value}:>-{span(rule.within)}" for field in TIMES)
     query = f"({rule.search}) ({within})"
     if rule.under is None:
         if count.n <= rule.over:

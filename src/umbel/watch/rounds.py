@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from umbel.alerts.book import ROWS, AlertBook, NotLeading, Row, Shelf
-from umbel.alerts.config import Config
-from umbel.alerts.machine import SAID, Reading, State, Step, Turn, step
-from umbel.alerts.notice import News, Notice, compose
+from umbel.alerts.config import Config, Destination
+from umbel.alerts.machine import SAID, Phase, Reading, State, Step, Turn, step
+from umbel.alerts.made import with_made
+from umbel.alerts.notice import News, Notice, compose, compose_incident
 from umbel.alerts.records import Measured, Past, Round, Silence, Total, record, row
 from umbel.alerts.rules import Rule
 from umbel.errors import StoreError
@@ -31,6 +32,8 @@ class Rounds:
 
     def __init__(self, config: Config, book: AlertBook, sight: Sight, who: str, address: str = "") -> None:
         """`who` leads; `address` is where people reach the pages."""
+        self._given = config
+        #: The same with the rules of the page, as this round found them.
         self._config = config
         self._book = book
         self._sight = sight
@@ -58,6 +61,7 @@ class Rounds:
         now, began = clock.now(), clock.monotonic()
         if not self._leading:
             self._seen.forget()
+        self._config = with_made(self._given, self._book)
         states = {found.key: record(found, State) for found in self._book.read(Shelf.STATE)}
         silences = {found.key: record(found, Silence) for found in self._book.read(Shelf.SILENCE)}
         before = self._before()
@@ -100,19 +104,23 @@ class Rounds:
         return Round(self._who, now, took, self._config.every, measured)
 
     def _notices(self, steps: Mapping[str, Step], now: float) -> list[Row]:
-        """For each destination one notice with everything that it is to be told at this moment."""
+        """For each destination one notice with all that it is to be told now; where it keeps incidents, one a rule."""
         news = [
-            News(rule, steps[rule.name].firing, steps[rule.name].over)
+            News(rule, steps[rule.name].firing, steps[rule.name].over, _lasts(steps[rule.name].state))
             for rule in self._config.rules
             if steps[rule.name].firing or steps[rule.name].over
         ]
         rows = []
         for destination in self._config.destinations:
             mine = [one for one in news if destination in self._config.receivers(one.rule)]
-            if mine:
-                notice = compose(destination.name, mine, self._address)
-                rows.append(row(Shelf.OUTBOX, f"{now:.6f} {destination.name}", now, notice))
+            for number, notice in enumerate(self._composed(destination, mine)):
+                rows.append(row(Shelf.OUTBOX, f"{now:.6f} {destination.name} {number:03}", now, notice))
         return rows
+
+    def _composed(self, destination: Destination, news: list[News]) -> list[Notice]:
+        if destination.incidents:
+            return [compose_incident(destination.name, one, self._address) for one in news]
+        return [compose(destination.name, news, self._address)] if news else []
 
     def _crowded(self, coming: int, now: float) -> tuple[list[Row], list[tuple[Shelf, str]]]:
         """What is put and dropped where the outbox has no room for as many more: its oldest are given up."""
@@ -137,6 +145,11 @@ def quiet(rule: Rule, silences: Iterable[Silence], now: float) -> Callable[[str]
     """Whether something of the rule is silenced."""
     given = list(silences)
     return lambda key: any(silence.covers(rule.name, key, now) for silence in given)
+
+
+def _lasts(state: State) -> bool:
+    """Whether anything that was told of fires still."""
+    return any(one.phase is Phase.FIRING and one.told_at is not None for one in state.instances.values())
 
 
 def _measured(reading: Reading, before: Measured | None, now: float) -> Measured:

@@ -7,18 +7,20 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from umbel.alerts.book import AlertBook, Row, Shelf
 from umbel.alerts.config import Config
 from umbel.alerts.machine import Instance, Phase, Reading, State
+from umbel.alerts.made import Kept, all_rules, kept_rules, read_made
 from umbel.alerts.notice import Notice, test_notice
-from umbel.alerts.records import Past, Round, Silence, Total, record, row
-from umbel.alerts.rules import Rule
+from umbel.alerts.records import Made, Past, Round, Silence, Total, record, row
+from umbel.alerts.rules import RULES, Rule
+from umbel.alerts.written import table_of
 from umbel.brokers.base import QueueDepths
 from umbel.clock import Clock
 from umbel.control.schedules import ReadPlan
-from umbel.errors import StoreError
+from umbel.errors import SettingsError, StoreError
 from umbel.stores.base import StoreReader
 from umbel.web.pipeline import Pipeline
 
@@ -51,13 +53,30 @@ class Sight(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """When a rule would have begun to fire (UTC seconds, the oldest first), and since when that was looked at."""
+
+    times: Sequence[float]
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a rule found when it was tried."""
+
+    reading: Reading
+    #: None: no history is kept of what it looks at, or it could not be read.
+    rehearsal: Rehearsal | None
+
+
+@dataclass(frozen=True, slots=True)
 class Alerts:
     """What the web is given of alerts."""
 
     config: Config
     book: AlertBook
-    #: Looks at what a rule is about, now; nothing is stored or told.
-    trial: Callable[[Rule, Sight], Reading]
+    #: Looks at what a rule is about, now, and at what it would have done; nothing is stored or told.
+    trial: Callable[[Rule, Sight], Trial]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +98,10 @@ class View:
     """What the book says; everything is empty where alerts are not set up."""
 
     kept: bool = False
+    #: All that are judged: those of the configuration, then those of the page.
+    rules: Sequence[Rule] = ()
+    #: Those of the page by name, also what cannot be judged.
+    made: Mapping[str, Kept] = field(default_factory=dict)
     #: Why it cannot be read, or why nothing of it is of now; "" where all is well.
     trouble: str = ""
     round: Round | None = None
@@ -105,11 +128,11 @@ class Board:
         self._clock = clock
         self._lock = threading.Lock()
         self._until = float("-inf")
-        self._view = View(kept=alerts is not None)
+        self._view = View(kept=alerts is not None, rules=self.config.rules)
 
     @property
     def config(self) -> Config:
-        """The rules and destinations; none where alerts are not set up."""
+        """The rules and destinations of the configuration; none where alerts are not set up."""
         return self._alerts.config if self._alerts else Config()
 
     def view(self) -> View:
@@ -119,15 +142,42 @@ class Board:
         try:
             self._view = self._read(self._alerts)
         except StoreError as error:
-            self._view = View(True, f"what fires cannot be read: {error}")
+            self._view = View(True, self.config.rules, trouble=f"what fires cannot be read: {error}")
         finally:
             self._until = self._clock.monotonic() + AGE
             self._lock.release()
         return self._view
 
-    def trial(self, rule: Rule, sight: Sight) -> Reading:
-        """What the rule would find now; raises `StoreError`."""
+    def trial(self, rule: Rule, sight: Sight) -> Trial:
+        """What the rule would find now, and how often it would have fired; raises `StoreError`."""
         return self._given().trial(rule, sight)
+
+    def receivers(self, rule: Rule) -> list[str]:
+        """Whom a rule tells, by name."""
+        return [one.name for one in self.config.receivers(rule)]
+
+    def readable(self, table: Mapping[str, Any]) -> Rule:
+        """The rule of a table as the page may keep it; raises `SettingsError` where it may not."""
+        return read_made(self.config, table)
+
+    def keep(self, rule: Rule, who: str) -> None:
+        """Keep a rule of the page, in place of the one of its name; raises `SettingsError` and `StoreError`."""
+        book, now = self._given().book, self._clock.now()
+        names = {one.key for one in book.read(Shelf.RULE)} | {rule.name}
+        if len(names) + len(self.config.rules) > RULES:
+            raise SettingsError(f"there are {RULES} rules already; delete one first")
+        kept = row(Shelf.RULE, rule.name, now, Made(table_of(rule), who))
+        book.write([kept, self._happened(Past("kept", rule.name, detail=f"by {who or 'somebody'}"))])
+        self._until = float("-inf")
+
+    def drop(self, name: str, who: str) -> bool:
+        """Forget a rule of the page; False where there is none. Raises `StoreError`."""
+        book = self._given().book
+        if name not in {one.key for one in book.read(Shelf.RULE)}:
+            return False
+        book.write([self._happened(Past("dropped", name, detail=f"by {who or 'somebody'}"))], [(Shelf.RULE, name)])
+        self._until = float("-inf")
+        return True
 
     def test(self, destination: str, who: str) -> None:
         """Put a test message into the outbox, from where it goes the way of every other; raises `StoreError`."""
@@ -165,6 +215,8 @@ class Board:
 
     def _read(self, alerts: Alerts) -> View:
         book, now = alerts.book, self._clock.now()
+        made = kept_rules(alerts.config, book.read(Shelf.RULE))
+        rules = all_rules(alerts.config, made).rules
         states = {one.key: record(one, State) for one in book.read(Shelf.STATE)}
         silences = {one.key: record(one, Silence) for one in book.read(Shelf.SILENCE)}
         silences = {key: silence for key, silence in silences.items() if silence.until > now}
@@ -172,13 +224,15 @@ class Board:
         latest = record(rounds[0], Round) if rounds else None
         held = [
             Held(rule, key, instance, _silence(silences.values(), rule, key, now))
-            for rule in alerts.config.rules
+            for rule in rules
             for key, instance in states.get(rule.name, State()).instances.items()
             if instance.phase is not Phase.OVER
         ]
         held.sort(key=lambda one: (not one.firing, -one.rule.severity.rank, -one.instance.since))
         return View(
             kept=True,
+            rules=rules,
+            made={one.name: one for one in made},
             trouble=_trouble(latest, now),
             round=latest,
             held=held,

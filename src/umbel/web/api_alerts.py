@@ -1,8 +1,8 @@
-"""What fires, and silences, as JSON."""
+"""What fires, rules and silences, as JSON."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import msgspec
 from anyio import to_thread
@@ -10,18 +10,22 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from umbel.alerts.records import Silence
+from umbel.alerts.rules import Rule
+from umbel.errors import SettingsError
 from umbel.model.task import rfc3339
 from umbel.web.alerting import Held, View
 from umbel.web.api_bodies import answer, decoded, schema
 from umbel.web.api_document import problems
-from umbel.web.api_models import AlertOut, AlertRuleOut, AlertsOut, SilenceOut
+from umbel.web.api_models import AlertOut, AlertRuleNameOut, AlertRuleOut, AlertsOut, AlertTrialOut, SilenceOut
 from umbel.web.deps import Deps, Injected
-from umbel.web.pages.alerts import ended, silenced, words
+from umbel.web.pages.alerts import Tried, ended, silenced, words
+from umbel.web.pages.rule import dropped, kept
 
 router = APIRouter(prefix="/api/v1", tags=["alerts"], responses=problems())
 
-#: Bytes of a silence's body.
-BODY = 16 * 1024
+#: Bytes of a body, and things that a trial tells one by one.
+BODY: Final = 16 * 1024
+FOUND: Final = 100
 
 
 class SilenceIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -32,6 +36,31 @@ class SilenceIn(msgspec.Struct, forbid_unknown_fields=True):
     seconds: Annotated[float, msgspec.Meta(gt=0, le=7_776_000)]
     rule: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "*"
     subject: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "*"
+
+
+class AlertRuleIn(msgspec.Struct, forbid_unknown_fields=True):
+    """A rule with the keys that a file of rules has; which of them it takes depends on `on`."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    on: Annotated[str, msgspec.Meta(max_length=20)]
+    severity: str | msgspec.UnsetType = msgspec.UNSET
+    hold: str | float | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="for")
+    keep_firing_for: str | float | msgspec.UnsetType = msgspec.UNSET
+    repeat: str | float | msgspec.UnsetType = msgspec.UNSET
+    to: list[str] | msgspec.UnsetType = msgspec.UNSET
+    text: str | msgspec.UnsetType = msgspec.UNSET
+    search: str | msgspec.UnsetType = msgspec.UNSET
+    over: str | int | float | msgspec.UnsetType = msgspec.UNSET
+    under: int | msgspec.UnsetType = msgspec.UNSET
+    within: str | float | msgspec.UnsetType = msgspec.UNSET
+    at_least: int | msgspec.UnsetType = msgspec.UNSET
+    percentile: float | msgspec.UnsetType = msgspec.UNSET
+    of: str | msgspec.UnsetType = msgspec.UNSET
+    per: str | msgspec.UnsetType = msgspec.UNSET
+    task: str | msgspec.UnsetType = msgspec.UNSET
+    queue: str | msgspec.UnsetType = msgspec.UNSET
+    worker: str | msgspec.UnsetType = msgspec.UNSET
+    entry: str | msgspec.UnsetType = msgspec.UNSET
 
 
 @router.get("/alerts", response_model=AlertsOut, operation_id="list_alerts")
@@ -69,30 +98,102 @@ async def end(request: Request, silence_id: str, deps: Injected) -> Response:
     return answer(_silence(silence_id, await ended(request, deps, silence_id, "api")))
 
 
+@router.post(
+    "/alerts/rules",
+    status_code=201,
+    response_model=AlertRuleOut,
+    operation_id="keep_alert_rule",
+    responses=problems(400, 404, 413),
+    openapi_extra=schema(AlertRuleIn),
+)
+async def keep_rule(request: Request, deps: Injected) -> Response:
+    """Make a rule, or change the one of this name that was made here; those of the configuration are changed there."""
+    table = await _table(request, deps)
+    try:
+        rule = await kept(request, deps, table, "api")
+    except SettingsError as error:
+        raise HTTPException(400, f"{error}.") from error
+    view = await to_thread.run_sync(deps.board.view)
+    return answer(_rule(deps, view, rule), 201)
+
+
+@router.post(
+    "/alerts/rules/try",
+    response_model=AlertTrialOut,
+    operation_id="try_alert_rule",
+    responses=problems(400, 404, 413),
+    openapi_extra=schema(AlertRuleIn),
+)
+async def try_rule(request: Request, deps: Injected) -> Response:
+    """What a rule finds now, and how often it would have fired; nothing is kept, nobody is told."""
+    table = await _table(request, deps)
+    try:
+        rule = deps.board.readable(table)
+    except SettingsError as error:
+        raise HTTPException(400, f"{error}.") from error
+    tried = await to_thread.run_sync(lambda: Tried.of(deps, rule))
+    past = tried.rehearsal
+    return answer(
+        AlertTrialOut(
+            holds_where=words(rule),
+            measured=tried.reading.now or None,
+            problem=tried.reading.error or None,
+            found={name: finding.detail for name, finding in list(tried.reading.found.items())[:FOUND]},
+            destinations=list(tried.receivers),
+            would_have_fired=len(past.times) if past else None,
+            looked_since=rfc3339(past.since) if past else None,
+        )
+    )
+
+
+@router.post(
+    "/alerts/rules/{name}/delete",
+    response_model=AlertRuleNameOut,
+    operation_id="delete_alert_rule",
+    responses=problems(404),
+)
+async def delete_rule(request: Request, name: str, deps: Injected) -> Response:
+    """Delete a rule that was made here."""
+    await _kept(deps)
+    await dropped(request, deps, name, "api")
+    return answer(AlertRuleNameOut(name))
+
+
+async def _table(request: Request, deps: Deps) -> dict[str, Any]:
+    told = await decoded(request, AlertRuleIn, BODY, what="is no rule")
+    await _kept(deps)
+    table: dict[str, Any] = msgspec.to_builtins(told)
+    return table
+
+
 async def _kept(deps: Deps) -> None:
     if not (await to_thread.run_sync(deps.board.view)).kept:
         raise HTTPException(404, "There are no alerts here: start Umbel with --alerts or --alert-to.")
 
 
 def _out(deps: Deps, view: View) -> AlertsOut:
-    measured = view.round.rules if view.round else {}
     return AlertsOut(
         items=[_alert(one) for one in view.held],
-        rules=[
-            AlertRuleOut(
-                name=rule.name,
-                on=rule.on.value,
-                severity=rule.severity.value,
-                holds_where=words(rule),
-                measured=(found.now or None) if (found := measured.get(rule.name)) else None,
-                problem=(found.error or None) if found else None,
-                destinations=[one.name for one in deps.board.config.receivers(rule)],
-            )
-            for rule in deps.board.config.rules
-        ],
+        rules=[_rule(deps, view, rule) for rule in view.rules],
         silences=[_silence(key, one) for key, one in view.silences.items()],
         judged_at=rfc3339(view.round.at) if view.round else None,
         problem=view.trouble or None,
+    )
+
+
+def _rule(deps: Deps, view: View, rule: Rule) -> AlertRuleOut:
+    found = view.round.rules.get(rule.name) if view.round else None
+    made = view.made.get(rule.name)
+    return AlertRuleOut(
+        name=rule.name,
+        on=rule.on.value,
+        severity=rule.severity.value,
+        holds_where=words(rule),
+        measured=(found.now or None) if found else None,
+        problem=(found.error or None) if found else None,
+        destinations=deps.board.receivers(rule),
+        made_by=(made.made.who or "somebody") if made else None,
+        made_at=rfc3339(made.at) if made else None,
     )
 
 

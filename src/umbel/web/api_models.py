@@ -296,6 +296,28 @@ class AlertRuleOut:
     measured: str | None
     problem: Annotated[str | None, Field(description="Why it could not be judged.")]
     destinations: list[str]
+    made_by: Annotated[str | None, Field(description="Who made it on the page; null: it stands in the configuration.")]
+    made_at: Annotated[Time | None, Field(description="When it was last changed there.")]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRuleNameOut:
+    """The rule that was deleted."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertTrialOut:
+    """What a rule found when it was tried, and what it would have done."""
+
+    holds_where: Annotated[str, Field(description="What it watches, in words.")]
+    measured: str | None
+    problem: Annotated[str | None, Field(description="Why it could not be judged.")]
+    found: Annotated[dict[str, str], Field(description="What it holds for, by name, and why; 100 at most.")]
+    destinations: list[str]
+    would_have_fired: Annotated[int | None, Field(description="How often; null: no history is kept of this.")]
+    looked_since: Annotated[Time | None, Field(description="How far back that was looked at: a day at most.")]
 
 
 @dataclass(frozen=True, slots=True)

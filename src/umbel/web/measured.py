@@ -71,9 +71,9 @@ class Surroundings:
 
     def _firing(self) -> Mapping[tuple[str, str], int]:
         """Of every rule, also one that is quiet; their number is bounded."""
-        board = self._deps.board
-        counts = Counter(held.rule.name for held in board.view().firing)
-        return {(rule.name, rule.severity.value): counts[rule.name] for rule in board.config.rules}
+        view = self._deps.board.view()
+        counts = Counter(held.rule.name for held in view.firing)
+        return {(rule.name, rule.severity.value): counts[rule.name] for rule in view.rules}
 
     def _notices(self) -> Mapping[str, tuple[int, int]]:
         board = self._deps.board

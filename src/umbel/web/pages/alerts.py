@@ -13,12 +13,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from umbel.access.identity import Role
 from umbel.alerts.config import Destination
 from umbel.alerts.machine import Reading
+from umbel.alerts.made import Kept
 from umbel.alerts.records import Measured, Silence, Total
 from umbel.alerts.rules import Kind, Rule, span
 from umbel.control.audit import Told
 from umbel.retention import parse_duration
 from umbel.web.actions import Actions, actor
-from umbel.web.alerting import View
+from umbel.web.alerting import Rehearsal, View
 from umbel.web.deps import Deps, get_deps, identity_of
 from umbel.web.filters import duration, number
 from umbel.web.forms import form
@@ -50,6 +51,8 @@ class RuleRow:
     firing: int
     pending: int
     receivers: Sequence[str]
+    #: Who made it on the page, and when; None: it stands in the configuration.
+    made: Kept | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,19 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """What a rule found when it was tried just now."""
+class Tried:
+    """What a rule found when it was tried just now, and what it would have done."""
 
     rule: Rule
     reading: Reading
+    rehearsal: Rehearsal | None
     receivers: Sequence[str]
+
+    @classmethod
+    def of(cls, deps: Deps, rule: Rule) -> Tried:
+        """Try it; raises `StoreError`."""
+        trial = deps.board.trial(rule, deps)
+        return cls(rule, trial.reading, trial.rehearsal, deps.board.receivers(rule))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,7 @@ class Context:
     view: View
     rules: Sequence[RuleRow]
     places: Sequence[Place]
-    trial: Trial | None
+    trial: Tried | None
     #: Where a test was sent just now, "" for nowhere.
     tested: str
     spans: Sequence[str]
@@ -121,15 +131,14 @@ async def trial(request: Request, deps: Annotated[Deps, Depends(get_deps)]) -> R
         if place not in {one.name for one in deps.board.config.destinations}:
             raise HTTPException(404, f"There is no destination named {place[:50]!r}.")
         who = identity_of(request).name
-        await _changed(request, "try_destination", {"destination": place}, lambda: deps.board.test(place, who), "page")
+        await changed(request, "try_destination", {"destination": place}, lambda: deps.board.test(place, who), "page")
         return RedirectResponse(f"{deps.settings.url_prefix}/alerts?tested=yes", 303)
-    rule = deps.board.config.rule(name)
+    rule = next((one for one in deps.board.view().rules if one.name == name), None)
     if rule is None:
         raise HTTPException(404, f"There is no rule named {name[:50]!r}.")
 
     def found() -> HTMLResponse:
-        tried = Trial(rule, deps.board.trial(rule, deps), [one.name for one in deps.board.config.receivers(rule)])
-        return page(request, "alerts", load(request, deps, tried=tried))
+        return page(request, "alerts", load(request, deps, tried=Tried.of(deps, rule)))
 
     return await to_thread.run_sync(found)
 
@@ -149,30 +158,31 @@ async def silenced(
     by = actor(request, via)
     made = Silence(deps.clock.now() + seconds, by.who, reason, rule or "*", subject or "*")
     arguments = {"rule": made.rule, "subject": made.subject, "reason": reason, "seconds": seconds}
-    return await _changed(request, "silence", arguments, lambda: deps.board.silence(made), via), made
+    return await changed(request, "silence", arguments, lambda: deps.board.silence(made), via), made
 
 
 async def ended(request: Request, deps: Deps, key: str, via: str) -> Silence:
     """End a silence; raises 404 for one that there is not."""
     who = identity_of(request).name
-    found = await _changed(request, "unsilence", {"silence": key[:50]}, lambda: deps.board.end(key, who), via)
+    found = await changed(request, "unsilence", {"silence": key[:50]}, lambda: deps.board.end(key, who), via)
     if found is None:
         raise HTTPException(404, "There is no such silence: it has ended already.")
     return found
 
 
-async def _changed(request: Request, what: str, arguments: Mapping[str, object], work: Callable[[], T], via: str) -> T:
+async def changed(request: Request, what: str, arguments: Mapping[str, object], work: Callable[[], T], via: str) -> T:
+    """Do what changes alerts, as the audit trail is to tell it."""
     actions: Actions = request.app.state.actions
     return await actions.change(what, arguments, actor(request, via), lambda: (work(), [Told("", "ok", "")]))
 
 
-def load(request: Request, deps: Deps, *, tested: str = "", tried: Trial | None = None) -> Context:
+def load(request: Request, deps: Deps, *, tested: str = "", tried: Tried | None = None) -> Context:
     """Everything that the page shows."""
     view, config, who = deps.board.view(), deps.board.config, identity_of(request)
     may = view.kept and not deps.settings.read_only
     return Context(
         view=view,
-        rules=[_row(deps, view, rule) for rule in config.rules],
+        rules=[_row(deps, view, rule) for rule in view.rules],
         places=[_place(view, one) for one in config.destinations],
         trial=tried,
         tested=tested,
@@ -192,7 +202,8 @@ def _row(deps: Deps, view: View, rule: Rule) -> RuleRow:
         view.round.rules.get(rule.name) if view.round else None,
         firing,
         len(mine) - firing,
-        [one.name for one in deps.board.config.receivers(rule)],
+        deps.board.receivers(rule),
+        view.made.get(rule.name),
     )
 
 
