@@ -14,13 +14,13 @@ ENV UV_PROJECT_ENVIRONMENT=/opt/umbel \
 WORKDIR /src
 # What Umbel needs changes more rarely than Umbel: a layer of its own.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --frozen --no-default-groups --no-install-project --extra top --extra parquet --extra alerts --extra otel --extra sentry
+RUN uv sync --frozen --no-default-groups --no-install-project --extra top --extra parquet --extra alerts --extra mcp --extra otel --extra sentry
 COPY --from=assets /src/node_modules ./node_modules
 COPY package.json hatch_build.py README.md LICENSE ./
 COPY scripts ./scripts
 COPY src ./src
 RUN python scripts/assets.py \
-    && uv sync --frozen --no-default-groups --no-editable --extra top --extra parquet --extra alerts --extra otel --extra sentry
+    && uv sync --frozen --no-default-groups --no-editable --extra top --extra parquet --extra alerts --extra mcp --extra otel --extra sentry
 
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="Umbel" \

@@ -36,10 +36,13 @@ class PartStatus(msgspec.Struct, kw_only=True):
     values: dict[str, float] = {}
     #: Texts by name, such as `broker`.
     texts: dict[str, str] = {}
+    #: The machine, where another one told it through the store; and for how much longer it may then be silent, seconds.
+    host: str = ""
+    patience: float = 0.0
 
     def stale(self, now: float) -> bool:
         """Whether the process has not renewed it in time (a clock that steps back counts as fresh)."""
-        return now - self.at > STALE
+        return now - self.at > STALE + self.patience
 
 
 class StatusFile:

@@ -36,11 +36,19 @@ SHAPES = {
         "alerts.enabled=true",
         "alerts.rules=every = '30s'",
     ],
+    "split with traces": [
+        "topology=split",
+        "broker.url=amqp://rabbit//",
+        POSTGRES,
+        "traces.tasks=0",
+        "env.OTEL_EXPORTER_OTLP_ENDPOINT=http://otel:4318",
+    ],
 }
 REFUSED = {
     "set broker.url, or existingSecret": [],
     "needs a store that several pods share": ["topology=split", "broker.url=redis://r"],
     "several collectors need RabbitMQ": ["topology=split", "broker.url=redis://r", POSTGRES, "collector.replicas=2"],
+    "needs a receiver of OTLP": ["broker.url=redis://r", "traces.tasks=0.5"],
     "must know the kind of broker": ["topology=split", "existingSecret=mine"],
     "single keeps its history on its own volume": ["broker.url=redis://r", POSTGRES],
     "Additional property brokr is not allowed": ["brokr.url=redis://r"],
@@ -98,6 +106,7 @@ def test_what_cannot_work_is_refused_with_the_remedy(words: str) -> None:
         ("split on Redis", ["collect", "receive", "web"]),
         ("split on RabbitMQ", ["collect", "web"]),
         ("split with alerts", ["alert", "collect", "receive", "web"]),
+        ("split with traces", ["collect", "trace", "web"]),
     ],
 )
 def test_each_part_runs_where_it_should(shape: str, parts: list[str]) -> None:
@@ -106,7 +115,7 @@ def test_each_part_runs_where_it_should(shape: str, parts: list[str]) -> None:
 
 @pytest.mark.parametrize("values", SHAPES.values(), ids=SHAPES)
 def test_no_container_may_more_than_it_must(values: list[str]) -> None:
-    known = {option.env for option in OPTIONS}
+    known = {option.env for option in OPTIONS} | {"OTEL_EXPORTER_OTLP_ENDPOINT"}
     for container in containers(values):
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,

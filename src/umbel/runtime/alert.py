@@ -17,12 +17,12 @@ from umbel.errors import SettingsError
 from umbel.notify.ping import ping
 from umbel.runtime.alerting import open_sender, read_config
 from umbel.runtime.brokers import lazy_plan, queue_depths
+from umbel.runtime.heartbeat import Sightings
 from umbel.runtime.parts import Part, Report
-from umbel.runtime.stores import open_alert_book, open_reader
+from umbel.runtime.stores import open_alert_book, open_journal, open_reader
 from umbel.runtime.telemetry import reported_errors
 from umbel.runtime.transport import parts_of
 from umbel.settings import Settings
-from umbel.status import StatusBoard
 from umbel.stores.base import StoreReader
 from umbel.watch.watch import Pulse, Watch
 from umbel.web.pipeline import Pipeline, PipelineWatch
@@ -58,13 +58,14 @@ def main(settings: Settings) -> int:
     with Part("alert", settings, clock, lambda: opening) as part, reported_errors(settings, "alert"):
         os.nice(NICER)
         reader, book = open_reader(settings, clock), open_alert_book(settings, clock)
+        journal = open_journal(settings, clock)
         queues = queue_depths(settings) if settings.broker else None
         sight = Sight(
             reader,
             clock,
             queues,
             lazy_plan(settings),
-            PipelineWatch(reader, StatusBoard(settings.status_dir).read, clock, _parts(settings)),
+            PipelineWatch(reader, Sightings(settings, journal, clock).read, clock, _parts(settings)),
         )
         who = f"{socket.gethostname()} {os.getpid()} {clock.now():.3f}"
         watch = Watch(config, book, sight, send, who, address=settings.public_url, pulse=_pulse(settings))
@@ -74,6 +75,7 @@ def main(settings: Settings) -> int:
         finally:
             reader.close()
             book.close()
+            journal.close()
             if queues is not None:
                 queues.close()
     return 0

@@ -13,6 +13,7 @@ from umbel.endings import EndingsWriter
 from umbel.ingest import Collector
 from umbel.model.decode import Decoder
 from umbel.model.redact import Redactor
+from umbel.runtime.heartbeat import Herald, shared
 from umbel.runtime.parts import Part, Report, source_values
 from umbel.runtime.sources import open_source
 from umbel.runtime.stores import open_journal, open_writer, retention_of
@@ -43,6 +44,9 @@ def main(settings: Settings) -> int:
         store = open_writer(settings, clock)
         source = open_source(settings, clock, store)
         enabler, journal = _enabler(settings, clock), open_journal(settings, clock)
+        herald = Herald(settings, journal, clock) if shared(settings) else None
+        if herald is not None:
+            herald.start()
         try:
             collector = Collector(
                 source,
@@ -60,6 +64,8 @@ def main(settings: Settings) -> int:
             part.reports(lambda: report(collector, source, clock, tracer))
             collector.run(part.stop)
         finally:
+            if herald is not None:
+                herald.stop()
             journal.close()
             if enabler is not None:
                 _stop(enabler)

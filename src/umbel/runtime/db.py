@@ -15,8 +15,8 @@ from umbel.clock import SystemClock
 from umbel.errors import SettingsError, StoreBusy, StoreError
 from umbel.runtime.checks import consistent
 from umbel.runtime.move import Move
-from umbel.runtime.move_entries import Entries
-from umbel.runtime.stores import open_journal, open_keeper, open_reader, open_writer, shown
+from umbel.runtime.move_entries import Entries, move_rules
+from umbel.runtime.stores import open_alert_book, open_journal, open_keeper, open_reader, open_writer, shown
 from umbel.settings import Settings
 from umbel.stores.base import Finding
 
@@ -127,6 +127,12 @@ def move(settings: Settings, origin: str, target: str) -> int:
             moving.run(told)
         with _bar("comparing", moving.progress.tasks) as told:
             differences = list(moving.differences(told))
+        move_rules(
+            *(
+                stack.enter_context(closing(open_alert_book(replace(settings, store=url), clock)))
+                for url in (origin, target)
+            )
+        )
     for difference in differences:
         sys.stdout.write(f"WRONG  {difference}\n")
     if differences:

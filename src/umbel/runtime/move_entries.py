@@ -1,16 +1,17 @@
-"""What people entered, and what Umbel found out besides its records, moved from one store's journal into another's."""
+"""What people entered, and what Umbel found out besides its records, moved from one store to another."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from umbel.alerts.book import AlertBook, Shelf
 from umbel.stores.journal import Entry, Journal, Kind, most
 
 #: Entries that are put at once.
 PAGE: Final = 1_000
-#: Turns are those of the webs that run on a store just now.
-KINDS: Final = tuple(kind for kind in Kind if kind is not Kind.TURN)
+#: Turns are those of the webs that run on a store just now, parts the processes.
+KINDS: Final = tuple(kind for kind in Kind if kind not in (Kind.TURN, Kind.PART))
 
 
 class Entries:
@@ -38,6 +39,13 @@ class Entries:
             wrong = sum(ours.get(key) != entry for key, entry in theirs.items())
             if wrong:
                 yield f"{wrong:,} of {len(theirs):,} entries of the kind {kind.value} differ or are missing"
+
+
+def move_rules(source: AlertBook, target: AlertBook) -> int:
+    """Put the rules of alerts that were made on the page into the target; how many. Raises `StoreError`."""
+    rules = source.read(Shelf.RULE)
+    target.write(rules)
+    return len(rules)
 
 
 def _by_key(journal: Journal, kind: Kind) -> Mapping[str, Entry]:

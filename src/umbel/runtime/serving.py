@@ -11,10 +11,10 @@ from umbel.metrics.prometheus import render
 from umbel.runtime.alerting import open_alerts
 from umbel.runtime.brokers import LazyControl, LazyRuns, lazy_plan, queue_depths, queue_messages
 from umbel.runtime.exports import formats, sheet
+from umbel.runtime.heartbeat import Sightings
 from umbel.runtime.stores import open_audit, open_journal, open_reader
 from umbel.runtime.transport import parts_of
 from umbel.settings import Settings
-from umbel.status import StatusBoard
 from umbel.web.deps import Deps
 from umbel.web.login import Login
 
@@ -33,9 +33,10 @@ def opened(settings: Settings, clock: Clock, login: Login | None) -> Iterator[De
         alerts = open_alerts(settings, clock)
         if alerts is not None:
             stack.callback(alerts.book.close)
+        journal = stack.enter_context(closing(open_journal(settings, clock)))
         yield Deps(
             reader=stack.enter_context(closing(open_reader(settings, clock))),
-            statuses=StatusBoard(settings.status_dir).read,
+            statuses=Sightings(settings, journal, clock).read,
             settings=settings,
             clock=clock,
             render_metrics=render,
@@ -45,7 +46,7 @@ def opened(settings: Settings, clock: Clock, login: Login | None) -> Iterator[De
             control=stack.enter_context(closing(LazyControl(settings, clock))),
             runs=stack.enter_context(closing(LazyRuns(settings))),
             audit=stack.enter_context(closing(open_audit(settings, clock))),
-            journal=stack.enter_context(closing(open_journal(settings, clock))),
+            journal=journal,
             plan=lazy_plan(settings),
             alerts=alerts,
             login=login,

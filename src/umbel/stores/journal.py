@@ -42,6 +42,8 @@ class Kind(StrEnum):
     END = "end"
     #: Who did last what one of several webs does for all; the key says what.
     TURN = "turn"
+    #: How a part fares on another machine (see `umbel.runtime.heartbeat`); the key says which, and where.
+    PART = "part"
 
 
 def most(kind: Kind, entries: int = ENTRIES) -> int:

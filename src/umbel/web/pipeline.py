@@ -38,6 +38,8 @@ class Part:
     at: float = 0.0
     values: Mapping[str, float] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    #: The machine, where another one tells of it through the store.
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ def _part(name: str, told: PartStatus | None, now: float) -> Part:
     if told is None:
         return Part(name, ABSENT)
     state = STALE if told.stale(now) else RUNNING
-    return Part(name, state, told.error, told.pid, told.started_at, told.at, told.values, told.texts)
+    return Part(name, state, told.error, told.pid, told.started_at, told.at, told.values, told.texts, told.host)
 
 
 def _link(parts: Sequence[Part]) -> Part | None:

@@ -83,16 +83,16 @@ def _store(pipeline: Pipeline) -> Check:
 
 
 def _part(name: str, part: Part, now: float) -> Check:
-    vital = part.name == "collect"
+    vital, where = part.name == "collect", f" on {part.host}" if part.host else ""
     if part.state == ABSENT:
         return Check(Level.DOWN if vital else Level.DEGRADED, f"the {name} does not run")
     if part.state == STALE:
         silence = now - part.at
         level = Level.DOWN if vital and silence > DEAD else Level.DEGRADED
-        return Check(level, f"the {name} (pid {part.pid}) has said nothing for {silence:.0f} s")
+        return Check(level, f"the {name} (pid {part.pid}{where}) has said nothing for {silence:.0f} s")
     if part.error:
         return Check(Level.DEGRADED, f"the {name} says: {part.error}")
-    return Check(Level.OK, f"runs as pid {part.pid}")
+    return Check(Level.OK, f"runs as pid {part.pid}{where}")
 
 
 def _broker(pipeline: Pipeline, now: float) -> Check:

@@ -21,10 +21,16 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{/* Whether the broker is RabbitMQ, which is then the buffer; else there is a receiver with a spool. */}}
 {{- define "umbel.amqp" -}}{{ if hasPrefix "amqp" .Values.broker.url }}true{{ end }}{{- end }}
 
+{{/* Whether tasks are sent as traces; a share of 0 is one, too. */}}
+{{- define "umbel.traces" -}}{{ if ne (toString .Values.traces.tasks) "" }}true{{ end }}{{- end }}
+
 {{/* What cannot work is said before anything is installed. */}}
 {{- define "umbel.check" -}}
 {{- if and (not .Values.existingSecret) (not .Values.broker.url) }}
 {{- fail "set broker.url, or existingSecret to a Secret with the key UMBEL_BROKER" }}
+{{- end }}
+{{- if and (include "umbel.traces" .) (not .Values.envFrom) (not (hasKey .Values.env "OTEL_EXPORTER_OTLP_ENDPOINT")) }}
+{{- fail "traces.tasks needs a receiver of OTLP: set env.OTEL_EXPORTER_OTLP_ENDPOINT, or give it in envFrom" }}
 {{- end }}
 {{- if eq .Values.topology "split" }}
 {{- if and (not .Values.existingSecret) (not (regexMatch "^(postgresql|clickhouse)" .Values.store.url)) }}
@@ -54,6 +60,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
     - {name: UMBEL_DATA_DIR, value: /var/lib/umbel/data}
     {{- if $root.Values.alerts.rules }}
     - {name: UMBEL_ALERTS, value: /etc/umbel/alerts.toml}
+    {{- end }}
+    {{- if include "umbel.traces" $root }}
+    - {name: UMBEL_TRACE_TASKS, value: {{ $root.Values.traces.tasks | quote }}}
     {{- end }}
     {{- range $name, $value := $root.Values.env }}
     - {name: {{ $name }}, value: {{ $value | quote }}}
