@@ -36,6 +36,13 @@ class GitHub:
         ]
     )
     orgs: Any = field(default_factory=lambda: [{"login": "acme"}, {"login": "ops"}])
+    teams: Any = field(
+        default_factory=lambda: [
+            {"name": "On call", "slug": "on-call", "organization": {"login": "acme"}},
+        ]
+    )
+    #: Whether the scopes let it tell organisations and teams.
+    tells: bool = True
     user: Any = field(default_factory=lambda: {"login": "ann", "id": 7})
     #: Instead of a token.
     error: dict[str, str] | None = None
@@ -54,10 +61,14 @@ class GitHub:
             return {"error": "incorrect_client_credentials"}
         return self.error or {"access_token": "gho_16C7", "scope": "read:org,user:email", "token_type": "bearer"}
 
-    def api(self, path: str, authorization: str) -> tuple[int, Any]:
+    def api(self, path: str, authorization: str, page: int = 1) -> tuple[int, Any]:
         if authorization != "Bearer gho_16C7":
             return 401, {"message": "Bad credentials"}
-        return self.status, {"/user": self.user, "/user/emails": self.emails, "/user/orgs": self.orgs}.get(path, {})
+        if not self.tells and path in ("/user/orgs", "/user/teams"):
+            return 403, {"message": "You need at least read:org scope to list your teams."}
+        lists = {"/user/emails": self.emails, "/user/orgs": self.orgs, "/user/teams": self.teams}
+        found = {"/user": self.user, **lists}.get(path, {})
+        return self.status, found[100 * (page - 1) : 100 * page] if isinstance(found, list) else found
 
 
 def serving(hub: GitHub) -> ThreadingHTTPServer:
@@ -75,7 +86,8 @@ def serving(hub: GitHub) -> ThreadingHTTPServer:
         def do_GET(self) -> None:
             place = urlsplit(self.path)
             hub.asked.append((place.path, {}))
-            status, told = hub.api(place.path.removeprefix("/api/v3"), self.headers.get("Authorization", ""))
+            page = int(parse_qs(place.query).get("page", ["1"])[0])
+            status, told = hub.api(place.path.removeprefix("/api/v3"), self.headers.get("Authorization", ""), page)
             self.answer(status, json.dumps(told).encode(), "application/json; charset=utf-8")
 
         def answer(self, status: int, body: bytes, kind: str) -> None:
@@ -139,18 +151,32 @@ def test_the_browser_is_sent_with_what_github_expects(hub: GitHub) -> None:
 @pytest.mark.parametrize("form", [False, True], ids=["token as JSON", "token as a form"])
 def test_the_verified_primary_address_and_the_organisations_say_who_it_is(hub: GitHub, form: bool) -> None:
     hub.form = form
-    assert arrived(hub, provider(hub)) == ("ann@example.com", ("acme", "ops"))
-    assert [path for path, _ in hub.asked] == ["/login/oauth/access_token", "/api/v3/user/emails", "/api/v3/user/orgs"]
+    assert arrived(hub, provider(hub)) == ("ann@example.com", ("acme", "ops", "acme/on-call"))
+    read = ["/api/v3/user/emails", "/api/v3/user/orgs", "/api/v3/user/teams"]
+    assert [path for path, _ in hub.asked] == ["/login/oauth/access_token", *read]
 
 
 def test_users_may_be_known_by_their_login(hub: GitHub) -> None:
     one = provider(hub, auth="", allowed_groups=("ops",), user_claim="login")
-    assert arrived(hub, one) == ("ann", ("acme", "ops"))
+    assert arrived(hub, one) == ("ann", ("acme", "ops", "acme/on-call"))
 
 
 def test_groups_decide_who_may_sign_in(hub: GitHub) -> None:
     with pytest.raises(SignInError, match="may not sign in"):
         arrived(hub, provider(hub, allowed_groups=("board",)))
+
+
+def test_teams_decide_too_and_many_of_them_are_read_to_the_end(hub: GitHub) -> None:
+    hub.teams = [{"slug": f"t{number}", "organization": {"login": "acme"}} for number in range(230)]
+    name, groups = arrived(hub, provider(hub, allowed_groups=("acme/t229",)))
+    assert (name, len(groups)) == ("ann@example.com", 232)
+
+
+def test_where_the_scopes_tell_no_groups_an_address_still_lets_in(hub: GitHub) -> None:
+    hub.tells = False
+    assert arrived(hub, provider(hub)) == ("ann@example.com", ())
+    with pytest.raises(SignInError, match="may not sign in"):
+        arrived(hub, provider(hub, allowed_groups=("acme",)))
 
 
 @pytest.mark.parametrize("form", [False, True])

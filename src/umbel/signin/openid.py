@@ -33,6 +33,9 @@ LEEWAY: Final = 60
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 #: Bytes of an answer.
 ANSWER: Final = 1 << 20
+#: Organisations or teams that GitHub tells at once, and how often it is asked for more of them.
+PAGE: Final = 100
+PAGES: Final = 5
 _FAILURES: Final = (httpx2.HTTPError, AuthlibBaseError, JoseError, ValueError, KeyError, TypeError)
 
 
@@ -240,7 +243,10 @@ def _groups(value: Any) -> tuple[str, ...]:
 
 
 class GitHubProvider(OAuthProvider):
-    """GitHub, or a GitHub Enterprise server: users by their verified primary address, groups are organisations."""
+    """GitHub, or a GitHub Enterprise server: users by their verified primary address.
+
+    Groups are organisations (`acme`) and teams (`acme/ops`).
+    """
 
     def _client(self, redirect_uri: str) -> OAuth2Client:
         client = super()._client(redirect_uri)
@@ -275,9 +281,23 @@ class GitHubProvider(OAuthProvider):
             raise SignInError("GitHub knows no verified address of yours.")
         if self._config.user_claim != "email":
             name = str(_answer(client.get(f"{self._api}/user"))[self._config.user_claim])
-        query = urlencode({"per_page": 100})
-        groups = [one["login"] for one in _listed(client.get(f"{self._api}/user/orgs?{query}"))]
-        return Claims(str(name), Via.OPENID, tuple(map(str, groups)))
+        groups = [str(one["login"]) for one in self._pages(client, "user/orgs")]
+        teams = self._pages(client, "user/teams")
+        groups += [f"{one['organization']['login']}/{one['slug']}" for one in teams]
+        return Claims(str(name), Via.OPENID, tuple(groups))
+
+    def _pages(self, client: OAuth2Client, path: str) -> list[dict[str, Any]]:
+        """A list of the API, `PAGES` pages of it at most; empty where the scopes do not let us read it."""
+        found: list[dict[str, Any]] = []
+        for page in range(1, PAGES + 1):
+            response = client.get(f"{self._api}/{path}?{urlencode({'per_page': PAGE, 'page': page})}")
+            if response.status_code in (403, 404):
+                log.info("GitHub does not tell %s: is read:org among --oidc-scopes?", path)
+                break
+            found += (items := _listed(response))
+            if len(items) < PAGE:
+                break
+        return found
 
 
 def _as_json(response: httpx2.Response) -> httpx2.Response:
