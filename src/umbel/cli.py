@@ -306,6 +306,12 @@ _MCP_PARAMS: Final[Sequence[click.Parameter]] = (
     click.Option(
         ["transport", "--transport"], type=click.Choice(["stdio", "http"]), default="stdio", show_default=True
     ),
+    click.Option(
+        ["mcp_host", "--mcp-host"],
+        default="127.0.0.1",
+        show_default=True,
+        help="Of http: where it listens; elsewhere than on loopback each request needs an API token.",
+    ),
     click.Option(["mcp_port", "--mcp-port"], type=click.IntRange(1, 65_535), default=8765, show_default=True),
 )
 
@@ -314,7 +320,8 @@ _MCP_PARAMS: Final[Sequence[click.Parameter]] = (
 def mcp(url: str, token: str, **given: Any) -> None:
     """Let an assistant ask the store, or another Umbel, what failed and why (Model Context Protocol)."""
     home = _home("mcp")
-    wanted = home.Wanted(url, token, given["texts"], given["control"], given["transport"], given["mcp_port"])
+    names = ("texts", "control", "transport")
+    wanted = home.Wanted(url, token, *(given[name] for name in names), given["mcp_host"], given["mcp_port"])
     sys.exit(home.main(read_settings(given), wanted))
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import msgspec
 import pytest
 from mcp import Client, StdioServerParameters, stdio_client
@@ -112,6 +113,51 @@ def test_an_assistant_finds_out_what_failed_and_why_in_a_store_of_this_machine(s
             assert "traceback:" in language.text
 
     play(story)
+
+
+def asked(url: str, token: str, tool: str, **arguments: Any) -> tuple[int, str]:
+    """The status and the text that a tool's answer has, over HTTP, for somebody with a token."""
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+    headers |= {"Authorization": token} if token else {}
+    answer = httpx2.post(url, json=call, headers=headers, timeout=60)
+    return answer.status_code, answer.text
+
+
+@pytest.mark.slow
+def test_over_http_it_is_the_token_of_each_request_that_counts(stage: Stage) -> None:
+    login = stage.sign_in_by(basic_auth=("ann:x",), rules=("operator may revoke name:mail.*",))
+    viewer, operator = (login.issue(role.word, role, 1, "ann") for role in (Role.VIEWER, Role.OPERATOR))
+    ended = login.issue("ended", Role.ADMIN, 1, "ann")
+    (number,) = [one.digest for one in login.tokens() if one.owner == "ended"]
+    login.revoke(number)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/mcp"
+    command = [
+        sys.executable,
+        "-m",
+        "umbel",
+        "mcp",
+        "--store",
+        stage.settings.store,
+        "--data-dir",
+        str(stage.directory),
+    ]
+    command += ["--transport", "http", "--mcp-host", "0.0.0.0", "--mcp-port", str(port), "--allow-control"]
+    command += ["--show-arguments", "--rules", "operator may revoke name:mail.*", "--arguments-role", "operator"]
+    process = Process(command, log=stage.directory / "mcp.log", cwd=stage.directory)
+    process.start()
+    try:
+        process.wait_for(lambda: listening(port), "a listener")
+        for wrong in ("", "Basic eDp5", f"Bearer {ended}", "Bearer umbel_nobody", "Bearer"):
+            assert asked(url, wrong, "workers")[0] == 401, wrong
+        assert asked(url, f"Bearer {viewer}", "count_tasks", query="state:FAILURE")[0] == 200
+        assert "(42,)" not in asked(url, f"Bearer {viewer}", "get_task", task_id="bad")[1]
+        assert "(42,)" in asked(url, f"Bearer {operator}", "get_task", task_id="bad")[1]
+        assert "may not" in asked(url, f"Bearer {viewer}", "revoke_task", task_id="bad")[1]
+        assert "may not revoke" in asked(url, f"Bearer {operator}", "revoke_task", task_id="bad")[1]
+    finally:
+        process.stop()
 
 
 @pytest.mark.slow

@@ -9,8 +9,12 @@ from mcp.types import ToolAnnotations
 
 from umbel import __version__
 from umbel.client import Client
+from umbel.mcp.bearing import Bearing
+from umbel.mcp.door import serve
 from umbel.mcp.tools import Deeds, Looks
 from umbel.model.suggest import ABOUT
+
+__all__ = ["Bearing", "serve", "server"]
 
 _INSTRUCTIONS: Final = (
     "Umbel keeps the history of Celery tasks. To find out what failed and why: `errors` or `what_changed` first, then "
