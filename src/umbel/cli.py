@@ -161,8 +161,43 @@ def _say(error: UmbelError) -> int:
     return HOPELESS if isinstance(error, SettingsError) else 1
 
 
+#: Commands as people look for them, each in one line.
+_SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Begin": {
+        "up": "run everything: umbel up --broker redis://localhost:6379/0",
+        "demo": "look around: a broker, workers and tasks of its own",
+        "doctor": "say in plain words what keeps events from flowing",
+    },
+    "Ask": {
+        "tasks": "search tasks: umbel tasks 'state:FAILURE received:>-1h'",
+        "top": "watch from a terminal",
+        "mcp": "let an assistant ask (Model Context Protocol)",
+    },
+    "Keep": {
+        "db": "tell about the store; check, migrate, vacuum or move it",
+        "token": "make, list and revoke API tokens",
+        "hash-password": "hash a password for --basic-auth or --password-file",
+        "replay": "store events that were recorded in a file",
+    },
+    "Parts of `umbel up`, to run each by itself": {
+        "receive": "capture from Redis into the spool",
+        "collect": "store what was captured",
+        "web": "serve pages, API and metrics",
+        "alert": "judge the rules of alerts and tell people",
+        "trace": "send tasks that have ended as traces (OTLP)",
+        "health": "say whether the parts here live; for probes",
+    },
+}
+
+
 class Umbel(click.Group):
     """Prints an error of ours as one line, and exits with 78 where starting again cannot help."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()), col_max=16)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -174,7 +209,10 @@ class Umbel(click.Group):
 @click.group(cls=Umbel, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="umbel")
 def main() -> None:
-    """Watch Celery: capture every event, keep the history, say what could not be captured."""
+    """Watch Celery: capture every event, keep the history, say what could not be captured.
+
+    `umbel COMMAND --help` tells its options; each is a variable (UMBEL_BROKER) and a key of a file (--config), too.
+    """
 
 
 def _up(settings: Settings) -> int:
@@ -186,7 +224,11 @@ def _up(settings: Settings) -> int:
 
 @main.command(cls=FlowerCommand, params=[*_options(), *_flower_options()])
 def up(**given: Any) -> None:
-    """Run everything: capture, store and web, each in a process of its own."""
+    """Run everything: capture, store and web, each in a process of its own.
+
+    All it must know is the broker: --broker URL, or -A APP as for `celery`. The pages are then at http://127.0.0.1:5555.
+    Everything else has a default.
+    """
     sys.exit(_up(read_settings(given, flower=True)))
 
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.docs.blocks import ROOT
+from umbel import cli
 from umbel.metrics.names import HELP, TASKS_HELP
 from umbel.model.event import KnownEvent
 from umbel.settings import OPTIONS
@@ -72,3 +73,8 @@ def test_every_event_has_every_field_of_its_own_or_of_its_family(kind: type[msgs
     assert {field.name for field in msgspec.structs.fields(kind)} <= set(
         re.findall(r"^\| `(\w+)` \|", told, re.MULTILINE)
     )
+
+
+def test_the_help_of_umbel_lists_every_command() -> None:
+    listed = {name for commands in cli._SECTIONS.values() for name in commands}
+    assert listed == {name for name, command in cli.main.commands.items() if not command.hidden}
