@@ -25,6 +25,7 @@ from umbel.model.ledger import Quarantined, Reason
 from umbel.runtime.stores import open_audit
 from umbel.web import pages, routes
 from umbel.web.permits import PERMITS
+from umbel.web.security import OPEN_TO_ALL
 
 #: What no viewer may be shown, wherever it stands.
 ARGUMENT, RESULT = "arg-7c1e", "result-92ab"
@@ -201,10 +202,13 @@ def test_reached_from_elsewhere_without_a_login_umbel_shows_no_argument_and_chan
     with stage.client() as client:
         assert ARGUMENT not in client.get("/api/v1/tasks").text
         assert ARGUMENT not in client.get("/tasks/t1").text
-        assert client.post("/api/v1/control/shutdown", json={"destination": ["w1@a"]}).status_code == 403
+        refused = client.post("/api/v1/control/shutdown", json={"destination": ["w1@a"]})
+        assert (refused.status_code, refused.json()["error"]["message"]) == (403, OPEN_TO_ALL)
+        assert f'title="{OPEN_TO_ALL}">read-only<' in client.get("/").text
         assert client.get("/api/v1/audit").status_code == 403
     stage.settings = replace(stage.settings, allow_unauthenticated=True)
     with stage.client() as client:
+        assert OPEN_TO_ALL not in client.get("/").text
         assert ARGUMENT in client.get("/api/v1/tasks").text
 
 

@@ -23,7 +23,7 @@ from umbel.web.cookies import SESSION, read
 from umbel.web.errors import Problem, tell
 from umbel.web.login import Login
 from umbel.web.permits import PermitTable
-from umbel.web.security import exposed
+from umbel.web.security import OPEN_TO_ALL, exposed
 from umbel.web.throttle import Throttle
 from umbel.web.turns import Busy, Turns
 
@@ -108,6 +108,8 @@ class Gate:
     def _forbid(self, request: Request, who: Identity, permit: Permit) -> Refused | None:
         rules = request.app.state.deps.rules
         if not who.may(permit) or (permit is Permit.CONTROL and not rules.anything(who)):
+            if self._login is None and self._nobody is STRANGER:
+                return Refused(403, OPEN_TO_ALL)
             return Refused(403, f"Your role, {who.role.word}, may not do this: it needs the permission {permit.value}.")
         if request.method not in SAFE:
             key = who.name or address(request)

@@ -13,11 +13,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from umbel import __version__
 from umbel.access.identity import Identity, Permit
+from umbel.settings import Settings
 from umbel.web.assets import Assets
 from umbel.web.deps import get_deps, identity_of
 from umbel.web.filters import FILTERS
 from umbel.web.pipeline import Pipeline
 from umbel.web.readiness import Readiness, judge
+from umbel.web.security import OPEN_TO_ALL, exposed
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -69,6 +71,8 @@ class Base:
     #: Who looks at it, and whether anybody has to sign in here.
     who: Identity
     has_login: bool
+    #: Why nobody may change anything, "" where somebody may.
+    closed: str = ""
 
     @property
     def outside(self) -> bool:
@@ -149,4 +153,11 @@ def _base(request: Request, name: str) -> Base:
         assets=request.app.state.assets,
         who=identity_of(request),
         has_login=deps.login is not None,
+        closed=_closed(deps.settings),
     )
+
+
+def _closed(settings: Settings) -> str:
+    if exposed(settings):
+        return OPEN_TO_ALL
+    return "Started with --read-only: nothing can be changed from here." if settings.read_only else ""

@@ -76,6 +76,13 @@ class Security:
         return ""
 
 
+#: What those hear who reach from elsewhere what has no login.
+OPEN_TO_ALL: Final = (
+    "Nobody signs in here, and others can reach it: so Umbel is read-only and hides arguments and results. "
+    "Whoever runs it can give it a login."
+)
+
+
 def guarded(settings: Settings) -> Settings:
     """The settings to serve with: what others can reach without a login changes nothing, unless that is allowed."""
     if not exposed(settings):
