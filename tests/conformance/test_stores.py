@@ -30,7 +30,7 @@ from umbel.model.task import State
 from umbel.model.worker import fold_workers, join_workers
 from umbel.retention import Retention, parse_retention
 from umbel.stores.base import Commit, Position
-from umbel.stores.pairs import PAIRS
+from umbel.stores.pairs import FIRSTS, PAIRS
 
 SPAN = (START - 3600, START + 90_000)
 #: Generated examples each begin a store, which a server on a busy machine takes its time for.
@@ -699,12 +699,17 @@ def test_counters_only_grow_and_are_there_after_a_new_start(rig: StoreRig) -> No
 
 
 def test_labels_of_counters_are_bounded_and_the_rest_is_counted_together(rig: StoreRig) -> None:
-    writer = rig.writer()
-    many = {(int(Meter.FAILURES), f"task{n}", "ValueError"): {"": (1, 0.0)} for n in range(PAIRS + 50)}
-    writer.write(commit([], START, meters=many))
+    """The exception goes first, so that what is told of a task stays whole; then the task as well."""
+    writer, kind = rig.writer(), int(Meter.FAILURES)
+    pairs, firsts = PAIRS[kind], FIRSTS[kind]
+    many = {(kind, f"task{n}", "ValueError"): {"": (1, 0.0)} for n in range(pairs)}
+    more = {(kind, f"more{n}", error): {"": (1, 0.0)} for n in range(firsts + 50) for error in ("KeyError", "OSError")}
+    writer.write(commit([], START, meters=many | more))
     failures = rig.reader().meters().failures
-    assert len(failures) == PAIRS + 1
-    assert failures["other", "other"] == 50
+    assert len(failures) == pairs + firsts + 1
+    assert failures["more0", "other"] == 2
+    assert failures["other", "other"] == 100
+    assert sum(failures.values()) == len(many) + len(more)
     late = START + 2 * 86_400
-    writer.write(commit([], late, meters={(int(Meter.FAILURES), "new", "KeyError"): {"": (1, 0.0)}}))
-    assert rig.reader().meters().failures == {("other", "other"): 50, ("new", "KeyError"): 1}
+    writer.write(commit([], late, meters={(kind, "new", "KeyError"): {"": (1, 0.0)}}))
+    assert rig.reader().meters().failures == {("other", "other"): 100, ("new", "KeyError"): 1}

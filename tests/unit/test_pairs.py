@@ -8,6 +8,10 @@ from umbel.stores.pairs import IDLE, OTHER, Pairs
 FULL = 50
 
 
+def full(firsts: int = 0) -> Pairs:
+    return Pairs((), {Meter.RUN: FULL}, {Meter.RUN: firsts})
+
+
 def pair(number: int) -> tuple[int, str, str]:
     return (Meter.RUN, f"task{number}", "w")
 
@@ -18,14 +22,26 @@ def place(pairs: Pairs, numbers: range, now: float) -> tuple[set[tuple[int, str,
 
 
 def test_what_comes_beyond_the_bound_is_counted_together() -> None:
-    pairs = Pairs((), FULL)
+    pairs = full()
     placed, gone = place(pairs, range(FULL + 20), 0.0)
     assert placed == {*(pair(number) for number in range(FULL)), (Meter.RUN, OTHER, OTHER)}
     assert gone == []
 
 
+def test_the_worker_goes_first_and_a_publisher_becomes_none() -> None:
+    pairs = full(firsts=10)
+    place(pairs, range(FULL), 0.0)
+    many = {(Meter.RUN, f"more{n}", worker): {"": (1, 0.5)} for n in range(12) for worker in ("", "w1", "w2")}
+    placed, _ = pairs.place(many, 0.0)  # type: ignore[arg-type] # a kind is a number
+    assert {key: counters[""][0] for key, counters in placed.items()} == {
+        **{(Meter.RUN, f"more{n}", OTHER): 2 for n in range(10)},
+        (Meter.RUN, OTHER, OTHER): 4,
+        (Meter.RUN, OTHER, ""): 12,
+    }
+
+
 def test_pairs_that_were_idle_for_a_day_make_room_although_others_came_in_vain_before() -> None:
-    pairs = Pairs((), FULL)
+    pairs = full()
     place(pairs, range(FULL), 0.0)
     place(pairs, range(10), 5.0)
     for now in (10.0, IDLE, IDLE + 0.5):
@@ -48,7 +64,7 @@ class Asked(float):
 
 
 def test_a_full_kind_is_not_looked_through_for_each_new_pair() -> None:
-    pairs = Pairs((), FULL)
+    pairs = full()
     place(pairs, range(FULL), 0.0)
     Asked.times = 0
     place(pairs, range(FULL, 100 * FULL), Asked(1.0))

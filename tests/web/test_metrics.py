@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.web import events
 from tests.web.stage import Stage, Unreadable
 from umbel.metrics import names
-from umbel.metrics.names import Snapshot
+from umbel.metrics.names import Measured, Snapshot
 from umbel.metrics.prometheus import render
-from umbel.model.event import EventClass
+from umbel.model.event import AnyEvent, EventClass, TaskFailed, TaskReceived, TaskSent, TaskStarted, TaskSucceeded
+from umbel.model.gather import gather
 from umbel.model.ledger import LedgerEntry, Reason
+from umbel.model.meter import Metering, Meters, Pair, extend
+from umbel.settings import Settings
+from umbel.stores.pairs import Pairs
 
 
 def snapshot(**changes: object) -> Snapshot:
@@ -76,6 +82,52 @@ def test_at_most_200_workers_have_series_of_their_own_and_nothing_is_left_out_of
         assert sum(series.values()) == total
     assert ("w999@a" in {labels[0][1] for (metric, labels) in found if metric == names.MISSED}) is True
     assert len(body) < 100_000
+
+
+def test_ten_thousand_names_and_two_thousand_workers_make_a_page_of_less_than_2_mb() -> None:
+    """And what is summed stays whole; a publisher is no worker beyond the bound either."""
+    metering, pairs, meters = Metering(), Pairs([]), Meters()
+    names_, workers = 10_000, [f"celery@worker-{n:04}.shop.svc.cluster.local" for n in range(2_000)]
+    totals: dict[Pair, dict[str, tuple[int, float]]] = {}
+    for start in range(0, names_, 1_000):
+        batch = gather([one for n in range(start, start + 1_000) for one in _ended(n, workers[n % len(workers)])])
+        for pair, counters in pairs.place(metering.count(batch), events.T)[0].items():
+            extend(pair[0], totals.setdefault(pair, {}), counters)
+    for pair, counters in totals.items():
+        for label, (count, seconds) in counters.items():
+            meters.add(pair, label, count, seconds)
+    held = {(_name(n), workers[n % len(workers)]): 1 for n in range(5_000)}
+    queues = [(f"queue-{n}", 1, 1, 1) for n in range(1_000)]
+    measured = Measured(meters, held, queues, dict.fromkeys(workers, 8), buckets=Settings().task_runtime_metric_buckets)
+    fleet = [(worker, True, 8) for worker in workers]
+    body = render(snapshot(workers=fleet, missed_estimate=dict.fromkeys(workers, 1), measured=measured))[0]
+    assert len(body) < 2_000_000
+    sums: Counter[str] = Counter()
+    for (name, labels), value in samples(body.decode()).items():
+        told = dict(labels)
+        sums[f"{name} {told.get('type', '')}".strip()] += int(value)
+        assert told.get("type") != "task-sent" or told["worker"] == ""
+    assert sums["flower_events_total task-sent"] == sums["flower_events_total task-started"] == names_
+    assert sums["flower_task_runtime_seconds_count"] == sums["umbel_task_failures_total"] == names_ / 2
+    assert sums["umbel_task_wait_seconds_count"] == names_
+    assert sums["flower_worker_prefetched_tasks"] == 5_000
+    assert sums["umbel_queue_messages_ready"] == 1_000
+
+
+def _name(number: int) -> str:
+    return f"shop.orders.tasks.process_order_of_customer_{number}"
+
+
+def _ended(number: int, worker: str) -> list[AnyEvent]:
+    """A task with a name and a queue of its own."""
+    id_, name, at = f"id-{number}", _name(number), events.T
+    sent = TaskSent(hostname="gen1@web", timestamp=at, pid=1, uuid=id_, name=name, queue=f"queue-{number}")
+    received = TaskReceived(hostname=worker, timestamp=at + 1, pid=7, uuid=id_, name=name)
+    started = TaskStarted(hostname=worker, timestamp=at + 2, pid=7, uuid=id_)
+    ended: AnyEvent = TaskSucceeded(hostname=worker, timestamp=at + 3, pid=7, uuid=id_, runtime=1.0)
+    if number % 2:
+        ended = TaskFailed(hostname=worker, timestamp=at + 3, pid=7, uuid=id_, exception=f"Error{number}('no')")
+    return [sent, received, started, ended]
 
 
 def test_names_of_workers_are_escaped() -> None:

@@ -12,8 +12,10 @@ from umbel.metrics.names import Measured
 from umbel.model.latency import value
 from umbel.model.meter import Histogram
 
-#: Series of one label (queue, worker) that are told apart; the store bounds those of tasks.
+#: Series of one label (queue, worker) that are told apart, and pairs of task and worker that hold prefetched tasks; the
+#: store bounds what is counted by pairs.
 SERIES: Final = 200
+PREFETCHED: Final = 400
 OTHER: Final = "other"
 
 #: Labels of each family, in the order of its samples' values.
@@ -45,7 +47,7 @@ def families(measured: Measured) -> Iterator[Metric]:
     yield _counter(names.TASK_EVENTS, counted)
     yield _histogram(names.TASK_RUNTIME, meters.runs, measured.buckets)
     yield _gauge(names.TASK_PREFETCH, meters.prefetch)
-    yield _gauge(names.WORKER_PREFETCHED, {key: float(count) for key, count in measured.prefetched.items()})
+    yield _gauge(names.WORKER_PREFETCHED, _most(measured.prefetched))
     waits = {(queue,): histogram for queue, histogram in meters.waits.items()}
     yield _histogram(names.TASK_WAIT, waits, measured.buckets)
     yield _counter(names.TASK_FAILURES, {key: float(count) for key, count in meters.failures.items()})
@@ -93,6 +95,15 @@ def _cumulated(histogram: Histogram, bounds: Sequence[float]) -> list[tuple[str,
             at += 1
         found.append((str(float(bound)), float(total)))
     return [*found, ("+Inf", float(histogram.count))]
+
+
+def _most(prefetched: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], float]:
+    """The pairs with the most tasks each under its names, the sum of the rest as `OTHER`."""
+    ordered = sorted(prefetched.items(), key=lambda item: (-item[1], item[0]))
+    found = {pair: float(count) for pair, count in ordered[:PREFETCHED]}
+    if len(ordered) > PREFETCHED:
+        found[OTHER, OTHER] = float(sum(count for _, count in ordered[PREFETCHED:]))
+    return found
 
 
 def _bounded(samples: Sequence[tuple[str, float]]) -> dict[tuple[str, ...], float]:

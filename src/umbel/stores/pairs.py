@@ -1,6 +1,7 @@
 """The labels that a store's counters tell apart: bounded in number, what comes beyond is counted together.
 
-See `umbel.model.meter` for the counters; each has a kind and a pair of labels, such as task and worker.
+See `umbel.model.meter` for the counters; each has a kind and a pair of labels, such as task and worker. Where there is
+no room for a pair, its second label goes first: what is asked of a task stays true however many workers there are.
 """
 
 from __future__ import annotations
@@ -11,8 +12,22 @@ from typing import Final
 
 from umbel.model.meter import Counters, Meter, Pair, extend
 
-#: Pairs that each kind tells apart.
-PAIRS: Final = 1_000
+#: Pairs that each kind tells apart; one of a histogram is some twenty series on the page of metrics.
+PAIRS: Final[Mapping[int, int]] = {
+    Meter.EVENTS: 1_000,
+    Meter.RUN: 200,
+    Meter.WAIT: 100,
+    Meter.FAILURES: 400,
+    Meter.PREFETCH: 400,
+}
+#: First labels that are told apart beyond those, each with all its second labels together.
+FIRSTS: Final[Mapping[int, int]] = {
+    Meter.EVENTS: 250,
+    Meter.RUN: 200,
+    Meter.WAIT: 0,
+    Meter.FAILURES: 200,
+    Meter.PREFETCH: 200,
+}
 OTHER: Final = "other"
 #: Seconds after which a pair that nothing was counted for makes room for a new one.
 IDLE: Final = 86_400.0
@@ -26,10 +41,17 @@ Row = tuple[int, str, str, str, int, float, float]
 class Pairs:
     """Which pairs there are, each with the wall time of its latest change."""
 
-    def __init__(self, known: Iterable[tuple[int, str, str, float]], limit: int = PAIRS) -> None:
-        self._limit = limit
+    def __init__(
+        self,
+        known: Iterable[tuple[int, str, str, float]],
+        pairs: Mapping[int, int] = PAIRS,
+        firsts: Mapping[int, int] = FIRSTS,
+    ) -> None:
+        """`pairs` and `firsts`: how many of each kind may be told apart."""
+        self._pairs, self._firsts = pairs, firsts
         self._known: dict[Pair, float] = {(kind, a, b): at for kind, a, b, at in known}
-        self._count = Counter(kind for kind, _, _ in self._known)
+        #: By kind, and whether the second label is `OTHER`.
+        self._count = Counter(map(_sort, self._known))
         #: Wall time before which no pair of a kind is idle: a full kind is not looked through for each new pair.
         self._busy_until: dict[int, float] = {}
 
@@ -38,11 +60,9 @@ class Pairs:
         placed: dict[Pair, Counters] = {}
         gone: list[Pair] = []
         for (kind, a, b), counters in meters.items():
-            pair = (kind, a[:LABEL], b[:LABEL])
-            if pair not in self._known and not self._room(kind, now, gone):
-                pair = (kind, OTHER, "" if kind == Meter.WAIT else OTHER)
+            pair = self._place((kind, a[:LABEL], b[:LABEL]), now, gone)
             if pair not in self._known:
-                self._count[kind] += 1
+                self._count[_sort(pair)] += 1
             self._known[pair] = now
             if pair in placed:
                 extend(kind, placed[pair], counters)
@@ -60,9 +80,22 @@ class Pairs:
         ]
         return sorted(rows), gone
 
+    def _place(self, pair: Pair, now: float, gone: list[Pair]) -> Pair:
+        """The pair that this one is counted under."""
+        kind, a, b = pair
+        if pair in self._known or self._room(kind, now, gone):
+            return pair
+        if not b:
+            # A publisher is no worker, and a queue has no second label: neither becomes `OTHER` there.
+            return kind, OTHER, ""
+        first = (kind, a, OTHER)
+        if first in self._known or self._count[kind, True] < self._firsts[kind]:
+            return first
+        return kind, OTHER, OTHER
+
     def _room(self, kind: int, now: float, gone: list[Pair]) -> bool:
         """Whether one more pair may be told apart; the idle ones go for it."""
-        if self._count[kind] < self._limit:
+        if self._count[kind, False] < self._pairs[kind]:
             return True
         if kind in self._busy_until and now <= self._busy_until[kind]:
             return False
@@ -70,7 +103,11 @@ class Pairs:
         idle = [pair for pair, at in told.items() if now - at > IDLE]
         for pair in idle:
             del self._known[pair], told[pair]
-        self._count[kind] -= len(idle)
+            self._count[_sort(pair)] -= 1
         gone += idle
         self._busy_until[kind] = min(told.values(), default=now) + IDLE
-        return bool(idle)
+        return self._count[kind, False] < self._pairs[kind]
+
+
+def _sort(pair: Pair) -> tuple[int, bool]:
+    return pair[0], pair[2] == OTHER

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from umbel.model.meter import Counters, Pair, extend
-from umbel.stores.pairs import PAIRS, Pairs
+from umbel.stores.pairs import Pairs
 from umbel.stores.sqlfile import load
 
 #: Commits whose notes wait at most.
@@ -33,9 +33,8 @@ _unpack_news: Final[Callable[[bytes], list[_Note]]] = msgspec.msgpack.Decoder(li
 class MeterRows:
     """Writes what a commit adds; knows which labels there are."""
 
-    def __init__(self, connection: sqlite3.Connection, limit: int = PAIRS) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._limit = limit
         self._pairs: Pairs | None = None
         self._notes = 0
         self._kept: dict[Pair, Counters] = {}
@@ -45,7 +44,7 @@ class MeterRows:
         """Note what is added, inside the caller's transaction."""
         if self._pairs is None:
             self._add_up()
-            self._pairs = Pairs(self._connection.execute(_SQL["pairs"]), self._limit)
+            self._pairs = Pairs(self._connection.execute(_SQL["pairs"]))
         placed, gone = self._pairs.place(meters, now)
         if gone or self._notes >= NOTES:
             self._add_up()
