@@ -139,7 +139,7 @@ OPTIONS: Final = (
         "purge_offline_workers",
         None,
         optional(parse_duration),
-        "Seconds after which an offline worker is left out of Flower's list and of the metrics; never unless given.",
+        "Seconds after which an offline worker is left out of lists of workers and of metrics; never unless given.",
         (),
         "SECONDS",
     ),

@@ -143,7 +143,10 @@ def test_workers_long_gone_are_left_out_of_list_and_metrics_on_request(stage: St
         with stage.client() as client:
             hostnames = [row["hostname"] for row in client.get("/workers?json=1").json()["data"]]
             page = client.get("/metrics").text
+            shown = client.get("/workers").text
         assert (events.WORKER in hostnames) is there
+        assert (events.WORKER in shown) is there
+        assert (f'flower_worker_online{{worker="{events.WORKER}"}} 0.0' in page) is there
         assert (
             f'flower_events_total{{task="shop.pay",type="task-received",worker="{events.WORKER}"}}' in page
         ) is there

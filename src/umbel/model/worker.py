@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -169,6 +169,17 @@ def _apply(worker: Worker, event: WorkerEvent) -> None:
         software = Software(event.timestamp, event.sw_ident or "", event.sw_ver, event.sw_sys or "")
         if worker.software is None or software > worker.software:
             worker.software = software
+
+
+def shown(workers: Sequence[Worker], now: float, purge: float | None) -> list[Worker]:
+    """Without those that nothing was seen of for `purge` seconds, in any process of their name; None: all of them."""
+    if purge is None:
+        return list(workers)
+    seen: dict[str, float] = {}
+    for worker in workers:
+        at = now if worker.online(now) else worker.seen_at
+        seen[worker.hostname] = max(at, seen.get(worker.hostname, 0.0))
+    return [worker for worker in workers if now - seen[worker.hostname] < purge]
 
 
 def join_workers(into: Worker, other: Worker) -> None:

@@ -18,7 +18,7 @@ from umbel import status
 from umbel.errors import StoreError
 from umbel.metrics import names
 from umbel.metrics.names import Measured, Snapshot
-from umbel.model.worker import Worker
+from umbel.model.worker import Worker, shown
 from umbel.web.api_models import ReadinessOut
 from umbel.web.deps import Deps, Injected
 from umbel.web.hints import Hub
@@ -99,11 +99,12 @@ def measure(state: State) -> Snapshot:
     if not pipeline.known:
         # Zeros would look like a restart of every counter.
         raise StoreError(pipeline.store_error)
-    workers = [] if pipeline.store_error else deps.reader.workers()
+    now, purge = deps.clock.now(), deps.settings.purge_offline_workers
+    workers = [] if pipeline.store_error else shown(deps.reader.workers(), now, purge)
     sizes = _sizes(pipeline, state.hub) | _traces(pipeline, deps)
     surroundings: Surroundings = state.surroundings
     measured = Measured() if pipeline.store_error else surroundings.measured()
-    return replace(snapshot(pipeline, _fleet(workers, deps.clock.now()), sizes), measured=measured)
+    return replace(snapshot(pipeline, _fleet(workers, now), sizes), measured=measured)
 
 
 def snapshot(

@@ -20,6 +20,7 @@ from umbel.metrics.names import Measured
 from umbel.model.meter import Meters
 from umbel.model.query import Compare, Field, Op, Page
 from umbel.model.task import State
+from umbel.model.worker import shown
 from umbel.web.deps import Deps
 from umbel.web.queue_names import queue_names
 
@@ -86,12 +87,9 @@ class Surroundings:
         purge = self._deps.settings.purge_offline_workers
         if purge is None:
             return meters
-        now = self._deps.clock.now()
-        seen: dict[str, float] = {}
-        for worker in self._deps.reader.workers():
-            at = now if worker.online(now) else worker.seen_at
-            seen[worker.hostname] = max(at, seen.get(worker.hostname, 0.0))
-        gone = {name for name, at in seen.items() if now - at >= purge}
+        workers = self._deps.reader.workers()
+        stay = {worker.hostname for worker in shown(workers, self._deps.clock.now(), purge)}
+        gone = {worker.hostname for worker in workers} - stay
 
         def stays(item: tuple[tuple[str, str], Any]) -> bool:
             return item[0][1] not in gone

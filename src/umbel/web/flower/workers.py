@@ -23,7 +23,7 @@ from umbel.control.commands import (
     Stats,
 )
 from umbel.errors import ControlError
-from umbel.model.worker import Worker
+from umbel.model.worker import Worker, shown
 from umbel.web.actions import Actions, actor
 from umbel.web.deps import Deps, Injected, get_deps
 from umbel.web.flower.params import of_query
@@ -84,19 +84,14 @@ def rows(deps: Deps) -> Response:
     """`/workers?json=1`: a row for each worker, its latest process; counts by event as far as they are kept."""
     now, purge = deps.clock.now(), deps.settings.purge_offline_workers
     latest: dict[str, Worker] = {}
-    for worker in deps.reader.workers():
+    for worker in shown(deps.reader.workers(), now, purge):
         latest.setdefault(worker.hostname, worker)
     counts: dict[str, dict[str, int]] = {}
     for (_task, name), events in deps.reader.meters().events.items():
         row = counts.setdefault(name, {})
         for kind, count in events.items():
             row[kind] = row.get(kind, 0) + count
-    shown = [
-        _row(worker, counts.get(name, {}), now)
-        for name, worker in latest.items()
-        if worker.online(now) or purge is None or now - worker.seen_at < purge
-    ]
-    return answer({"data": shown})
+    return answer({"data": [_row(worker, counts.get(name, {}), now) for name, worker in latest.items()]})
 
 
 def _row(worker: Worker, counts: dict[str, int], now: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
-from umbel.model.worker import Worker
+from umbel.model.worker import Worker, shown
 from umbel.web.deps import Deps, get_deps, identity_of
 from umbel.web.flower import workers as flower
 from umbel.web.pages.deeds import controllable
@@ -78,24 +78,25 @@ def show(
 
 def load(deps: Deps, show_: str = "") -> Context:
     """Everything that the page shows, read from the store."""
-    rows = _rows(deps.reader.workers(), deps.clock.now())
+    now = deps.clock.now()
+    rows = _rows(shown(deps.reader.workers(), now, deps.settings.purge_offline_workers), now)
     online = [row for row in rows if row.state == "online"]
     gone = [row for row in rows if row.state != "online"]
-    shown = {"online": online, "gone": gone}.get(show_, [*online, *gone])
+    chosen = {"online": online, "gone": gone}.get(show_, [*online, *gone])
     beats = [row.worker.heartbeat for row in online if row.worker.heartbeat]
     versions = Counter(
         f"{row.worker.software.ident} {row.worker.software.version}" for row in online if row.worker.software
     )
     return Context(
         show=show_ if show_ in ("online", "gone") else "",
-        rows=shown[:ROWS],
+        rows=chosen[:ROWS],
         online=len(online),
         gone=len(gone),
         active=sum(beat.active for beat in beats),
         processed=sum(beat.processed for beat in beats),
         restarts=sum(row.restarts for row in rows),
         silent=sum(row.silent for row in online),
-        hidden=max(0, len(shown) - ROWS),
+        hidden=max(0, len(chosen) - ROWS),
         versions=versions.most_common(),
     )
 
