@@ -46,21 +46,26 @@ def test_depths_of_the_queues_that_are_there(settings: Settings) -> None:
     connection.close()
 
 
-def test_what_workers_hold_is_told_by_the_management_api(settings: Settings, rabbitmq_server: RabbitMQServer) -> None:
+def test_what_workers_hold_and_a_stream_keeps_is_told_by_the_management_api(
+    settings: Settings, rabbitmq_server: RabbitMQServer
+) -> None:
     with closing(pika.BlockingConnection(parameters(settings)[0])) as connection:
         channel = connection.channel()
         channel.queue_declare("held", durable=True)
         for _ in range(3):
             channel.basic_publish("", "held", b"x")
         channel.basic_get("held")
+        channel.queue_declare("kept", durable=True, arguments={"x-queue-type": "stream"})
+        for _ in range(4):
+            channel.basic_publish("", "kept", b"x")
 
         def told(broker_api: str) -> list[tuple[int | None, int | None]]:
-            depths = RabbitQueueDepths(replace(settings, broker_api=broker_api)).depths(["held"])
+            depths = RabbitQueueDepths(replace(settings, broker_api=broker_api)).depths(["held", "kept"])
             return [(depth.ready, depth.unacked) for depth in depths]
 
         api = f"{rabbitmq_server.management_url}/api/"
-        wait_until(lambda: told(api) == [(2, 1)], "the queue counted", every=0.5)
-        assert told("off") == [(2, None)]
+        wait_until(lambda: told(api) == [(2, 1), (4, None)], "the queues counted", every=0.5)
+        assert told("off") == [(2, None), (0, None)]
 
 
 def test_depths_of_a_broker_that_is_away_are_an_error_in_time() -> None:

@@ -52,6 +52,7 @@ def test_on_redis_the_next_messages_are_shown_and_a_purge_is_asked_for_first(
 ) -> None:
     at(brokered, redis_server.url.rstrip("/").removesuffix("/0") + "/7", queue, 3)
     with brokered.client() as web:
+        assert "This broker keeps no dead letters" in web.get("/queues").text
         shown = web.get("/queue", params={"name": queue}).text
         assert shown.count(SECRET) == 3
         assert "3 ready" in shown

@@ -11,7 +11,7 @@ from pika import exceptions
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
 from umbel.brokers.base import Finding, QueueDepth
-from umbel.brokers.rabbitmq_held import HeldMessages
+from umbel.brokers.rabbitmq_held import Held, HeldMessages
 from umbel.errors import BrokerError
 from umbel.model.delayed import DELAYED
 from umbel.settings import Settings
@@ -54,8 +54,8 @@ def connect(settings: Settings, purpose: str, blocked_timeout: float | None = No
 class RabbitQueueDepths:
     """`QueueDepths` by passive declaration: ready messages and consumers, as they are at this moment.
 
-    Unacknowledged ones the management API alone tells, up to some seconds late; without it they are not known. A stream
-    tells 0 ready. Each call has a connection of its own, so any thread may call.
+    Unacknowledged ones, and what a stream keeps, the management API alone tells, up to some seconds late; without it
+    the first are not known, and a stream tells 0 ready. Each call has a connection of its own, so any thread may call.
     """
 
     #: One for each bit of the seconds to wait, the longest delay last.
@@ -76,10 +76,16 @@ class RabbitQueueDepths:
         finally:
             close(connection)
         held = self._held.read()
-        return [replace(depth, unacked=held.get(depth.name)) for depth in found if depth is not None]
+        return [_with_held(depth, held.get(depth.name)) for depth in found if depth is not None]
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+def _with_held(depth: QueueDepth, held: Held | None) -> QueueDepth:
+    if held is None:
+        return depth
+    return replace(depth, unacked=held.unacked, ready=depth.ready if held.kept is None else held.kept)
 
 
 def close(connection: BlockingConnection) -> None:

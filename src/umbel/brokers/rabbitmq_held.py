@@ -1,11 +1,11 @@
-"""Messages that workers hold and have not acknowledged: RabbitMQ's management API alone tells of them."""
+"""What RabbitMQ's management API alone tells: messages that workers hold unacknowledged, and what a stream keeps."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -25,8 +25,17 @@ PAUSE: Final = 60.0
 class _Queue(msgspec.Struct, frozen=True):
     name: str
     type: str = "classic"
-    #: None where it was not counted yet.
+    #: None where they were not counted yet.
+    messages: int | None = None
     messages_unacknowledged: int | None = None
+
+
+class Held(NamedTuple):
+    """Of one queue; None where it is not told."""
+
+    unacked: int | None
+    #: All messages that a stream keeps, read or not; None for what is no stream.
+    kept: int | None
 
 
 class HeldMessages:
@@ -37,10 +46,10 @@ class HeldMessages:
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._until = 0.0
-        self._known: Mapping[str, int | None] = {}
+        self._known: Mapping[str, Held] = {}
 
-    def read(self) -> Mapping[str, int | None]:
-        """How many by queue; empty where the API does not tell, and the log says why."""
+    def read(self) -> Mapping[str, Held]:
+        """By queue; empty where the API does not tell, and the log says why."""
         with self._lock:
             if self._clock.monotonic() < self._until:
                 return self._known
@@ -51,13 +60,17 @@ class HeldMessages:
             self._known, self._until = known, self._clock.monotonic() + age
         return known
 
-    def _ask(self) -> tuple[Mapping[str, int | None], float]:
+    def _ask(self) -> tuple[Mapping[str, Held], float]:
         try:
             api = ManagementApi(self._settings, parameters(self._settings)[0])
-            raw = api.get("queues/{vhost}?columns=name,type,messages_unacknowledged")
+            raw = api.get("queues/{vhost}?columns=name,type,messages,messages_unacknowledged")
             queues = msgspec.json.decode(raw or b"[]", type=list[_Queue])
         except (BrokerError, msgspec.MsgspecError) as error:
             log.info("how many messages workers hold is not known: %s", error)
             return {}, PAUSE
-        # Who reads a stream holds a position, not messages.
-        return {queue.name: queue.messages_unacknowledged for queue in queues if queue.type != "stream"}, AGE
+        return {queue.name: _held(queue) for queue in queues}, AGE
+
+
+def _held(queue: _Queue) -> Held:
+    # Who reads a stream holds a position, not messages.
+    return Held(None, queue.messages) if queue.type == "stream" else Held(queue.messages_unacknowledged, None)

@@ -75,6 +75,8 @@ class Context:
     #: Queues of dead letters; None where the broker has none to be known, and why it does not tell of them.
     letters: Sequence[DeadLetters] | None
     letters_problem: str
+    #: The broker has no dead letters at all.
+    no_letters: bool
     #: Tasks that wait in the broker for their ETA; None where it holds none back.
     delayed: int | None
     #: Seconds that rates look back.
@@ -103,6 +105,7 @@ def load(deps: Deps) -> Context:
         unacked=sum(depth.unacked or 0 for depth in depths.values()),
         letters=letters,
         letters_problem=letters_problem,
+        no_letters=deps.messages is not None and not problem and letters is None and not letters_problem,
         delayed=sum(delayed) or None,
         recent=RECENT,
         every=EVERY,
