@@ -24,6 +24,7 @@ from umbel.settings_option import (
     optional,
     parse_size,
     path_prefix,
+    patience,
     plain_text,
     size_from,
     switch,
@@ -134,7 +135,7 @@ OPTIONS: Final = (
         (),
         "SECONDS",
     ),
-    Option("inspect_timeout", 1.0, parse_duration, "Seconds that workers have to answer an inspection.", (), "SECONDS"),
+    Option("inspect_timeout", 1.0, patience, "Seconds that workers have to answer an inspection.", (), "SECONDS"),
     Option(
         "purge_offline_workers",
         None,

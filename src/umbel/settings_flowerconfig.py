@@ -1,4 +1,7 @@
-"""Reads a `flowerconfig.py` without running it: plain assignments of literal values, nothing else."""
+"""Reads a `flowerconfig.py` without running it: plain assignments of literal values.
+
+An option that is set in any other way is an error and not passed over: it may be the login.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from umbel.errors import SettingsError
-from umbel.settings_flower import Found, named
+from umbel.settings_flower import BY_NAME, Found, named
 
 #: What Flower reads in the working directory unless told otherwise.
 DEFAULT: Final = "flowerconfig.py"
@@ -37,8 +40,17 @@ def _found(tree: ast.Module, file: str) -> Iterator[Found]:
             if node.name == "format_task":
                 yield named("format_task", "a function", where)
             continue
-        for name, value in _assigned(node):
+        if isinstance(node, ast.ClassDef):
+            continue
+        plain = dict(_assigned(node))
+        for name, value in plain.items():
             yield named(name, _literal(value, name, where), where)
+        for name, line in _bound(node):
+            if name not in plain:
+                raise SettingsError(
+                    f"{file}:{line}: {name} may be set here, and Umbel, which does not run the file, cannot tell to"
+                    " what. Write the option and its value on a line of their own, or set its FLOWER_ variable"
+                )
 
 
 def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
@@ -52,6 +64,18 @@ def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
     for target in targets:
         if isinstance(target, ast.Name) and value is not None and target.id.islower() and target.id[0] != "_":
             yield target.id, value
+
+
+def _bound(node: ast.stmt) -> Iterator[tuple[str, int]]:
+    """Options that a statement, or one within it, gives a value to, with the line; `*` where it may be any."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store) and part.id in BY_NAME:
+            yield part.id, part.lineno
+        elif isinstance(part, ast.ImportFrom):
+            names = [alias.asname or alias.name for alias in part.names]
+            yield from ((name, part.lineno) for name in names if name in BY_NAME or name == "*")
+        elif isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) and part.name in BY_NAME:
+            yield part.name, part.lineno
 
 
 def _literal(node: ast.expr, name: str, where: str) -> object:

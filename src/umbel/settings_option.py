@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from umbel.retention import parse_duration
+
 
 def plain_text(value: Any) -> str:
     """A text without the space around it."""
@@ -122,6 +124,14 @@ class Option:
 def optional(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Reads what may also be empty, which is None."""
     return lambda value: None if value in (None, "") else parse(value)
+
+
+def patience(value: Any) -> float:
+    """Seconds that a person waits, at most a minute; what is more was meant as Flower's milliseconds."""
+    seconds = parse_duration(value)
+    if not 0 < seconds <= 60:
+        raise ValueError("at most 60 seconds; Flower's milliseconds are written --inspect_timeout, with a _")
+    return seconds
 
 
 def buckets(value: Any) -> tuple[float, ...]:

@@ -35,6 +35,71 @@ def test_every_option_of_flower_has_a_fate() -> None:
     assert theirs == {option.name for option in FLOWER_OPTIONS}
 
 
+#: A value of each option, as it is written for Flower, and what Umbel's doctor says of it.
+SAMPLES = {
+    "address": ("10.0.0.1", "--host 10.0.0.1"),
+    "port": ("5000", "--port 5000"),
+    "unix_socket": ("/run/f.sock", "--unix-socket /run/f.sock"),
+    "url_prefix": ("flower", "--url-prefix flower"),
+    "certfile": ("c.pem", "--certfile c.pem"),
+    "keyfile": ("k.pem", "--keyfile k.pem"),
+    "ca_certs": ("ca.pem", "no effect; Flower asks no client"),
+    "xheaders": ("True", "--xheaders True"),
+    "debug": ("True", "--log-level debug"),
+    "auth": ("ann@example.com", "--auth ann@example.com"),
+    "auth_provider": ("flower.views.auth.GithubLoginHandler", "--auth-provider flower.views.auth.GithubLoginHandler"),
+    "basic_auth": ("ann:hunter2", "--basic-auth (not shown)"),
+    "oauth2_key": ("key", "--oauth2-key key"),
+    "oauth2_secret": ("hunter2", "--oauth2-secret (not shown)"),
+    "oauth2_redirect_uri": ("https://u.example/login", "--oauth2-redirect-uri https://u.example/login"),
+    "cookie_secret": ("hunter2", "no effect; sessions are kept"),
+    "read_only": ("True", "--read-only True"),
+    "broker_api": ("http://guest:hunter2@h:15672/api/", "--broker-api (not shown)"),
+    "inspect_timeout": ("2500", "--inspect-timeout 2.5"),
+    "enable_events": ("False", "--enable-events False"),
+    "persistent": ("True", "no effect; history is always kept"),
+    "db": ("flower", "no effect; history is always kept"),
+    "state_save_interval": ("5000", "no effect; history is always kept"),
+    "max_workers": ("10", "no effect; memory does not grow"),
+    "max_tasks": ("1000", "no effect; tasks are kept on disk"),
+    "purge_offline_workers": ("300", "--purge-offline-workers 300"),
+    "auto_refresh": ("True", "no effect; the pages stay live"),
+    "natural_time": ("True", "no effect; the pages show it"),
+    "tasks_columns": ("name,state", "--tasks-columns name,state"),
+    "format_task": ("f", "refused. Umbel runs no code over tasks"),
+    "task_runtime_metric_buckets": ("1,5,inf", "--task-runtime-metric-buckets 1,5,inf"),
+    "logging": ("warning", "--log-level warning"),
+    "log_file_prefix": ("f.log", "no effect; Umbel logs to standard error"),
+    "log_file_max_size": ("1000", "no effect; Umbel logs to standard error"),
+    "log_file_num_backups": ("2", "no effect; Umbel logs to standard error"),
+    "log_to_stderr": ("True", "no effect; Umbel logs to standard error"),
+    "log_rotate_mode": ("time", "no effect; Umbel logs to standard error"),
+    "log_rotate_when": ("midnight", "no effect; Umbel logs to standard error"),
+    "log_rotate_interval": ("1", "no effect; Umbel logs to standard error"),
+}
+
+
+@pytest.mark.parametrize("name", [option.name for option in FLOWER_OPTIONS if option.name != "conf"])
+def test_every_option_is_understood_on_the_command_line_in_the_environment_and_in_the_file(name: str) -> None:
+    value, words = SAMPLES[name]
+    told = [invoke("doctor", "--flower", **{f"FLOWER_{name.upper()}": value})]
+    config(f"{name} = {value!r}\n")
+    told.append(invoke("doctor", "--flower"))
+    code, origins = 78 if words.startswith("refused") else 0, [f"FLOWER_{name.upper()}", "flowerconfig.py:1"]
+    Path("flowerconfig.py").unlink()
+    for flag in (f"--{name}", f"--{name.replace('_', '-')}"):
+        found = invoke("doctor", "--flower", f"{flag}={value}")
+        if cli._plain_switch(f"{flag}=true").partition("=")[0] in {option.flag for option in OPTIONS}:
+            # It is Umbel's own by the same name.
+            assert found == (0, "Nothing of Flower's is set.\n")
+        else:
+            told.append(found)
+            origins.append(f"--{name}")
+    for (status, line), origin in zip(told, origins, strict=True):
+        assert (status, line.startswith(f"{origin}: {words}")) == (code, True), line
+        assert "hunter2" not in line
+
+
 def test_every_translation_names_an_option_of_ours_and_every_other_says_why() -> None:
     own = {option.name for option in OPTIONS}
     for option in (*FLOWER_OPTIONS, *VARIABLES):
@@ -123,7 +188,7 @@ def test_umbels_own_settings_beat_flowers() -> None:
 
 def test_the_file_is_read_and_not_run() -> None:
     path = config(
-        "import os\n"
+        "import os, logging\n"
         "from pathlib import Path\n"
         "Path('ran').write_text('')\n"
         "PORT = os.environ['NOTHING']\n"
@@ -148,6 +213,15 @@ def test_a_formatter_in_the_file_is_refused(text: str) -> None:
     ("text", "words"),
     [
         ("port = int('5')\n", "flowerconfig.py:1: the value of port is computed"),
+        ("if True:\n    basic_auth = ['ann:secret']\n", "flowerconfig.py:2: basic_auth may be set here"),
+        ("port, auth = 1, 'a@b.de'\n", "flowerconfig.py:1: port may be set here"),
+        ("port = 1\nport += 1\n", "flowerconfig.py:2: port may be set here"),
+        ("from secrets import token_hex, basic_auth\n", "flowerconfig.py:1: basic_auth may be set here"),
+        ("from defaults import *\n", r"flowerconfig.py:1: \* may be set here"),
+        (
+            "try:\n    def format_task(task): ...\nfinally:\n    pass\n",
+            "flowerconfig.py:2: format_task may be set here",
+        ),
         ("port = \n", "is not Python"),
         ("\x00", "is not Python"),
         ("port = " + "(" * 5_000, "is not Python"),
@@ -254,6 +328,13 @@ def test_a_password_is_in_no_message() -> None:
     code, output = invoke("up", "--broker", "memory://", "--basic-auth", "hunter2-without-a-name")
     assert code == 78
     assert "hunter2" not in output
+
+
+def test_flowers_milliseconds_are_not_taken_for_seconds() -> None:
+    assert invoke("doctor", "--flower", "--inspect_timeout=2500") == (0, "--inspect_timeout: --inspect-timeout 2.5\n")
+    code, output = invoke("up", "--broker", "memory://", "--inspect-timeout=2500")
+    assert code == 78
+    assert "--inspect_timeout, with a _" in output
 
 
 def test_an_unknown_flag_is_an_error_with_a_suggestion() -> None:
