@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -63,6 +64,41 @@ def test_a_command_is_sent_answered_and_written_down(stage: Stage, broker: Broke
     assert item["destination"] == ["w1@h"]
     assert item["origin"] == "testclient"
     assert item["replies"] == [{"worker": "w1@h", "outcome": "ok", "text": '{"ok":"done"}'}]
+
+
+class Hanging(Broker):
+    """One worker answers only when it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.under_way, self.go_on = threading.Semaphore(0), threading.Event()
+
+    def call(self, command: Command, timeout: float = 1.0, expected: Sequence[str] = ()) -> Iterator[Reply]:
+        if "hangs@h" in command.destination:
+            self.under_way.release()
+            self.go_on.wait(60)
+        yield from super().call(command, timeout, expected)
+
+
+def test_forty_commands_that_wait_for_a_hanging_worker_hold_up_no_other(stage: Stage, broker: Broker) -> None:
+    stage.control = hanging = Hanging()
+    with stage.client() as client:
+
+        def ping(worker: str) -> int:
+            return client.post("/api/v1/control/ping", json={"destination": [worker]}).status_code
+
+        threads = [threading.Thread(target=ping, args=("hangs@h",)) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        try:
+            assert all(hanging.under_way.acquire(timeout=60) for _ in threads)
+            assert ping("answers@h") == 200
+            assert not hanging.go_on.is_set()
+        finally:
+            hanging.go_on.set()
+            for thread in threads:
+                thread.join()
+    assert len(hanging.sent) == 41
 
 
 def test_looking_is_not_written_down(stage: Stage, broker: Broker) -> None:

@@ -20,8 +20,9 @@ from umbel.web.permits import CONFIGURATION
 from umbel.web.turns import Turns
 from umbel.web.veil import scrubbed
 
-#: Commands under way at once, and how many more may wait for their turn.
-UNDER_WAY: Final = 16
+#: Commands under way at once, and how many more may wait for their turn. Each has a thread that mostly sleeps; a look
+#: at `/api/workers` is four of them, and all of it may be waiting for one worker that hangs.
+UNDER_WAY: Final = 64
 WAITING: Final = 64
 #: What those hear who are more than that.
 BUSY: Final = "Too many commands are under way; try again in a moment."
