@@ -28,8 +28,9 @@ _EQUAL: Final = {
     "UNION SELECT n FROM task WHERE id = ?1 AND root IS NULL",
 }
 
-#: Tasks that are looked at one by one rather than narrowed down further by what is dear.
-FEW: Final = 16
+#: Tasks that are looked at one by one rather than narrowed down further, by how dear that is: a duration stands in the
+#: task's row, texts in a block that has to be unpacked.
+FEW: Final = (0, 200, 16)
 
 #: A set of positions, and whether all of them match.
 Answer = tuple[int, bool]
@@ -73,7 +74,7 @@ class _Asked:
         for node in sorted(nodes, key=_cost):
             if not bits:
                 break
-            if _cost(node) and bits.bit_count() <= FEW:
+            if bits.bit_count() <= FEW[_cost(node)]:
                 exact = False
                 continue
             more, only = self.node(node)

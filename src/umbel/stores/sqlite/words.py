@@ -82,6 +82,8 @@ class WordList:
 
     def matching(self, op: Op, value: str) -> list[int]:
         """The numbers of those that `op` (EQ, CONTAINS or GLOB) makes match a value."""
+        if op is Op.EQ:
+            return [id_ for id_, word in zip(self._ids, self._words, strict=True) if word == value]
         if op is Op.CONTAINS and ascii_lower(value) not in self._together:
             return []
         test = text_test(op, value)
