@@ -18,6 +18,7 @@ from umbel.runtime.stores import open_reader, open_writer
 from umbel.settings import Settings
 from umbel.stores.base import Commit, StoreReader, StoreWriter
 from umbel.stores.sqlite import SqliteReader, SqliteWriter
+from umbel.stores.sqlite.reader import BUDGET
 
 #: Where the URL of a server's store is, a variable of the environment.
 STORE: Final = "UMBEL_STORE"
@@ -128,9 +129,9 @@ def sqlite(directory: Path) -> Store:
     return Store(SqliteWriter(path, quiet=0.0), SqliteReader(path))
 
 
-def kept(directory: Path) -> Reading:
-    """A SQLite store that was made before, to be read."""
-    return Reading(SqliteReader(directory / "umbel.db"))
+def kept(directory: Path, budget: float = BUDGET) -> Reading:
+    """A SQLite store that was made before, to be read; answers end after `budget` seconds by the clock."""
+    return Reading(SqliteReader(directory / "umbel.db", budget=budget))
 
 
 #: By name; `table` is the yardstick.
