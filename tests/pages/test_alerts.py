@@ -186,6 +186,7 @@ def test_a_rule_of_the_page_that_cannot_be_used_says_why_and_one_of_the_file_sta
         "no destination is named": {"name": "a", "on": "umbel", "to": "elsewhere"},
         "stands in the configuration": {"name": "slow", "on": "umbel"},
         "a rule needs a name": {"on": "umbel"},
+        "printable": {"name": "a\x00b", "on": "umbel"},
     }
     with stage.client() as client:
         for words, form in wrong.items():
@@ -205,7 +206,7 @@ def test_a_rule_of_the_page_that_cannot_be_used_says_why_and_one_of_the_file_sta
 
 
 def test_programs_make_try_and_delete_rules(stage: Stage, one: Evaluator) -> None:
-    rule = {"name": "jam", "on": "latency", "over": "500ms", "for": "1m", "task": "shop.*", "to": ["ops"]}
+    rule = {"name": "jam/mail", "on": "latency", "over": "500ms", "for": "1m", "task": "shop.*", "to": ["ops"]}
     with stage.client() as client:
         tried = client.post("/api/v1/alerts/rules/try", json=rule).json()
         assert (tried["would_have_fired"], tried["destinations"]) == (0, ["ops"])
@@ -216,6 +217,6 @@ def test_programs_make_try_and_delete_rules(stage: Stage, one: Evaluator) -> Non
         assert (made.status_code, made.json()["made_by"]) == (201, "somebody")
         for bad in ({**rule, "over": []}, {**rule, "percentile": 900}, {"on": "umbel"}, {**rule, "queue": "x"}):
             assert client.post("/api/v1/alerts/rules", json=bad).status_code == 400
-        assert client.post("/api/v1/alerts/rules/jam/delete").json() == {"name": "jam"}
-        assert client.post("/api/v1/alerts/rules/jam/delete").status_code == 404
+        assert client.post("/api/v1/alerts/rules/jam%2Fmail/delete").json() == {"name": "jam/mail"}
+        assert client.post("/api/v1/alerts/rules/jam%2Fmail/delete").status_code == 404
     one.kill()

@@ -32,6 +32,9 @@ class Kept:
 def read_made(config: Config, table: Mapping[str, Any]) -> Rule:
     """The rule of a table that somebody wants to keep; raises `SettingsError` where it cannot be."""
     rule = checked(config, read_rule(table, HERE), HERE)
+    if not rule.name.isprintable():
+        # It is a key, and not every engine keeps all characters in one.
+        raise SettingsError(f"{HERE}: rule {rule.name!r}: a name has printable characters alone")
     if config.rule(rule.name) is not None:
         raise SettingsError(f"{HERE}: rule {rule.name!r} stands in the configuration; give this one another name")
     return rule

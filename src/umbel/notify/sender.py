@@ -71,7 +71,7 @@ class Sender:
 
 
 def _plugin(destination: Destination) -> Any:
-    plugin = apprise.Apprise.instantiate(destination.url, suppress_exceptions=True)
+    plugin: Any = apprise.Apprise.instantiate(destination.url, suppress_exceptions=True)
     if plugin is None:
         raise SettingsError(
             f"destination {destination.name}: Apprise cannot use this {destination.scheme}:// URL (which is not shown: "

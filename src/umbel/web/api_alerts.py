@@ -147,7 +147,7 @@ async def try_rule(request: Request, deps: Injected) -> Response:
 
 
 @router.post(
-    "/alerts/rules/{name}/delete",
+    "/alerts/rules/{name:path}/delete",
     response_model=AlertRuleNameOut,
     operation_id="delete_alert_rule",
     responses=problems(404),

@@ -110,6 +110,7 @@ _ANSWERS: Final[dict[str, dict[str, Any]]] = {
     "VerdictsOut": {"items": [{"task_id": _ID, "at": _AT, "outcome": "held", "evidence": "w1 has it: active."}]},
 }
 _BODIES: Final[dict[str, dict[str, Any]]] = {
+    "AlertRuleIn": {"name": "mail", "on": "search", "search": "state:FAILURE name:mail.*", "over": 10, "within": "10m"},
     "SilenceIn": {"reason": "a deploy", "seconds": 600, "rule": "failing"},
     "Deploy": {"version": "2.4.1", "service": "shop-workers"},
     "RunAgain": {"dry_run": True},

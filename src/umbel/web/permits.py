@@ -59,7 +59,7 @@ PERMITS: Final[Mapping[str, Permit]] = {
     "POST /api/v1/alerts/silences/{silence_id}/end": Permit.CONTROL,
     "POST /api/v1/alerts/rules": Permit.ADMIN,
     "POST /api/v1/alerts/rules/try": Permit.ADMIN,
-    "POST /api/v1/alerts/rules/{name}/delete": Permit.ADMIN,
+    "POST /api/v1/alerts/rules/{name:path}/delete": Permit.ADMIN,
     "GET /api/v1/names": Permit.VIEW,
     "GET /api/v1/errors": Permit.VIEW,
     "GET /api/v1/changes": Permit.VIEW,
