@@ -246,7 +246,7 @@ class Collector:
         if batch.shared or any(event_class in _MAY_START for _, event_class in batch.discarded):
             self._losses.forget()
         read = _Read(captured_at=batch.captured_at or self._clock.now())
-        size = sum(map(len, batch.envelopes)) + sum(len(body) for body, _ in batch.bodies)
+        size = batch.bytes or sum(map(len, batch.envelopes)) + sum(len(body) for body, _ in batch.bodies)
         step = max(1, len(batch) * PIECE // max(1, size))
         for start in range(0, len(batch.envelopes), step):
             self._sort(self._decoder.envelopes(batch.envelopes[start : start + step]), read)

@@ -24,6 +24,8 @@ class SpoolBatch:
     discarded: dict[tuple[Reason, EventClass], int] = field(default_factory=dict)
     #: Those with their spans, and what the receiver noted.
     ledger: list[LedgerEntry] = field(default_factory=list)
+    #: Bytes of the messages.
+    bytes: int = 0
     #: Events in the messages, as the receiver counted them (shared out evenly where an append was split).
     events: int = 0
     #: Whether the next append waited and did not fit.
@@ -64,14 +66,14 @@ class Portion:
 
     def take(self, messages: int, size: int) -> tuple[list[bytes], int]:
         """At least one message, at most `messages` of at most `size` bytes together, and their events."""
-        if len(self.left) <= messages and self.bytes <= size:
-            taken = self.left
-        else:
-            taken = self.left[: _within(self.left, messages, size)]
         before = self._share()
+        if len(self.left) <= messages and self.bytes <= size:
+            taken, self.left, self.bytes = self.left, [], 0
+        else:
+            within = _within(self.left, messages, size)
+            taken, self.left = self.left[:within], self.left[within:]
+            self.bytes -= sum(map(len, taken))
         self._at += len(taken)
-        self.left = self.left[len(taken) :]
-        self.bytes -= sum(map(len, taken))
         return taken, self._share() - before
 
     def position(self) -> tuple[int, int]:

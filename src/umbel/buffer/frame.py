@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Final
 from zlib import crc32
 
@@ -135,14 +136,12 @@ def parse_frame(buffer: bytes, offset: int, header: FrameHeader) -> Frame:
     if header.sparse:
         seqs = [header.first + delta for delta in struct.unpack_from(f"<{n}I", buffer, at)]
         at += 4 * n
-    if at + sum(lengths) + header.notes != end:
+    places = list(accumulate(lengths, initial=at))
+    if places[-1] + header.notes != end:
         raise Damaged("its parts do not add up")
-    messages = []
-    for length in lengths:
-        messages.append(buffer[at : at + length])
-        at += length
+    messages = [buffer[begin:stop] for begin, stop in pairwise(places)]
     try:
-        notes = notes_.decode(buffer[at:end]) if header.notes else Notes()
+        notes = notes_.decode(buffer[places[-1] : end]) if header.notes else Notes()
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"its notes cannot be read: {error}") from error
     return Frame(

@@ -190,6 +190,7 @@ class SpoolReader:
                     batch.discard(entry)
                 self._remarks.clear()
             size += self._take(portion, batch, max_messages, max_bytes)
+        batch.bytes = size
         if not first and self._at is not None:
             batch.position = str(self._at)
             cells[Read.HANDED_OUT] = self._at.seq

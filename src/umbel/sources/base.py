@@ -28,6 +28,8 @@ class Batch:
     envelopes: Sequence[bytes] = ()
     #: Bare bodies with their content type, as AMQP carries them.
     bodies: Sequence[tuple[bytes, str]] = ()
+    #: Bytes of all messages; 0 where nobody has counted them.
+    bytes: int = 0
     #: What to hand to `commit` once this batch is stored; also what the store keeps.
     position: str | None = None
     #: Wall time at which the first of the messages was captured.

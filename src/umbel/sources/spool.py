@@ -55,6 +55,7 @@ class SpoolSource:
         self._tell("")
         return Batch(
             envelopes=read.messages,
+            bytes=read.bytes,
             position=read.position,
             captured_at=read.captured_at,
             discarded=read.discarded,
