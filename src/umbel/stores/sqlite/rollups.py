@@ -110,9 +110,9 @@ class Rollups:
         puts, drops = [], []
         for row, changes in sorted(rows.items()):
             cells = self._cells(row)
-            size = len(cells)
+            size, find = len(cells), cells.get
             for code, change in changes.items():
-                count = cells.get(code, 0) + change
+                count = find(code, 0) + change
                 if count:
                     cells[code] = count
                 else:
@@ -143,15 +143,19 @@ class Rollups:
         for name, less in self._less.items():
             _by_minute(self._words.id(name), {cell: -count for cell, count in Counter(less).items()}, found)
         for (name, minute, sent), (waits, runs) in self._usual.items():
-            changes = Counter(dict.fromkeys(_EACH, len(waits)))
+            added = dict.fromkeys(_EACH, len(waits))
             if sent:
-                changes[_SENT] = len(waits)
-            changes.update({WAIT + number: count for number, count in Counter(waits).items()})
-            changes.update({RUN + number: count for number, count in Counter(runs).items()})
+                added[_SENT] = len(waits)
+            added |= {WAIT + number: count for number, count in Counter(waits).items()}
+            added |= {RUN + number: count for number, count in Counter(runs).items()}
             for row in ((minute, self._words.id(name)), (minute, ALL)):
-                codes = found.setdefault(row, {})
-                for code, change in changes.items():
-                    codes[code] = codes.get(code, 0) + change
+                codes = found.get(row)
+                if codes is None:
+                    found[row] = added.copy()
+                    continue
+                find = codes.get
+                for code, change in added.items():
+                    codes[code] = find(code, 0) + change
         return found
 
     def _cells(self, row: _Row) -> Cells:
