@@ -1,120 +1,99 @@
-"""What each page costs the server: processor milliseconds of an answer, from a history of many tasks in SQLite.
+"""How soon every page and what the API answers are there, a million tasks stored and 5,000 events coming in a second.
 
-`python bench/answers.py --tasks 1_000_000`; `--keep DIRECTORY` fills that once and reads it again. The clock of the web
-goes on by a minute between two answers, so that nothing comes out of what a page keeps for a few seconds.
+`python bench/answers.py --keep DIRECTORY` fills a history of two weeks into SQLite once, starts a Redis and Umbel on a
+copy of it, and asks every address in turn, in rounds at least `--pace` seconds apart: what is kept for a few seconds
+for several browsers is made anew in each. A time is what a client on the same machine waits, until the last byte.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
+from typing import Final
 
-from starlette.testclient import TestClient
+from answering.addresses import addresses
+from answering.history import fill
+from answering.rig import Answer, Umbel, umbel
 
-from stores.engines import sqlite
-from stores.history import END, START, windows
-from umbel.clock import ManualClock, SystemClock
-from umbel.metrics.prometheus import render
-from umbel.model.gather import gather
-from umbel.model.query import EVERYTHING, Page
-from umbel.runtime.stores import open_reader
-from umbel.settings import Settings
-from umbel.stores.base import Commit, Position
-from umbel.web.app import create_app
-from umbel.web.deps import Deps
-
-WINDOW = 2_000
-SEARCHES = (
-    "",
-    "state:FAILURE",
-    'name:="shop.app3.tasks.task_3"',
-    "name:shop.app1* run:>1s",
-    'worker:"celery@worker-7"',
-    "exception:TimeoutError",
-    "exception:ValueError",
-    "args:customer-4242",
-    "Dresden",
-    "queue:mail -state:SUCCESS",
-    "received:>-1h",
-)
+#: Milliseconds that 19 of 20 answers should take at most.
+AIM: Final = 100.0
+#: Seconds of load before the first question.
+BEFORE: Final = 10.0
 
 
-def fill(directory: Path, count: int) -> None:
-    """Commit the history, and seal what is full."""
-    engine = sqlite(directory)
-    for number, events in enumerate(windows(count, WINDOW, 0.02, 2.0)):
-        done = min(count, (number + 1) * WINDOW)
-        at = START + (END - START) * done / count
-        engine.write(Commit(at, gather(events), stored=len(events), position=Position("bench", str(number))))
-        engine.upkeep()
-    engine.settle()
-    engine.close()
+def ask(web: Umbel, paths: list[str], rounds: int, pace: float) -> dict[str, list[Answer]]:
+    """The answers of each address, without those of a round that fills caches for good."""
+    found: dict[str, list[Answer]] = {path: [] for path in paths}
+    for number in range(rounds + 1):
+        began = time.monotonic()
+        for path in paths:
+            answer = web.ask(path)
+            if answer.status != 200:
+                raise SystemExit(f"{path}: {answer.status}")
+            if number:
+                found[path].append(answer)
+        time.sleep(max(0.0, began + pace - time.monotonic()))
+    return found
 
 
-@contextmanager
-def web(directory: Path) -> Iterator[tuple[TestClient, ManualClock, str]]:
-    """A client, the clock that it lives by, and the id of a task."""
-    settings = replace(Settings(), store=f"sqlite:///{directory / 'umbel.db'}")
-    clock = ManualClock()
-    clock.step(END + 1 - clock.now())
-    # Its answers are bounded in time that really goes by.
-    reader = open_reader(settings, SystemClock())
-    task = reader.tasks(EVERYTHING, Page(1)).items[0].id
-    deps = Deps(reader, dict, settings, clock, render, None, ())
-    with TestClient(create_app(deps), base_url="http://127.0.0.1:5555") as client:
-        yield client, clock, task
-    reader.close()
+def quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def measure(client: TestClient, clock: ManualClock, path: str, count: int) -> tuple[float, float, float, int]:
-    """Median, 95th percentile and longest, in processor milliseconds; and the bytes of an answer."""
-    times = []
-    size = 0
-    for _ in range(count + 1):
-        started = time.process_time()
-        answer = client.get(path)
-        times.append((time.process_time() - started) * 1e3)
-        assert answer.status_code == 200, f"{path}: {answer.status_code}"
-        size = len(answer.content)
-        clock.advance(20)
-    ordered = sorted(times[1:])
-    return ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.95)], ordered[-1], size
+def table(found: dict[str, list[Answer]]) -> list[str]:
+    """Markdown; what misses the aim stands in bold."""
+    lines = [
+        "| address | p50 ms | p95 ms | longest ms | of the aim | CPU ms, p50 | KiB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for path, answers in found.items():
+        walls = [answer.wall for answer in answers]
+        p95 = quantile(walls, 0.95)
+        mark = "**" if p95 > AIM else ""
+        cells = [f"{quantile(walls, 0.5):.0f}", f"{mark}{p95:.0f}{mark}", f"{max(walls):.0f}", f"{p95 / AIM:.2f}"]
+        cells += [f"{quantile([answer.cpu for answer in answers], 0.5):.0f}", f"{answers[-1].size / 1024:.0f}"]
+        lines.append(f"| `{path}` | {' | '.join(cells)} |")
+    return lines
 
 
-def report(directory: Path, times: int, only: str) -> None:
-    with web(directory) as (client, clock, task):
-        listed = [f"/tasks?q={quote(q)}" for q in SEARCHES]
-        name = quote("shop.app1.tasks.task_0", safe="")
-        for path in (
-            *("/", "/?range=24h", *listed, f"/tasks/{task}", "/names", "/names?range=24h", f"/names/{name}"),
-            *("/errors", "/errors?range=24h", "/workers", "/ingest", "/storage"),
-        ):
-            if only not in path:
-                continue
-            median, high, longest, size = measure(client, clock, path, times)
-            print(f"{median:>8.1f} {high:>8.1f} {longest:>8.1f} ms {size / 1024:>7.0f} KiB  {path}", flush=True)
+def report(kept: Path, options: argparse.Namespace) -> None:
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    print(f"{datetime.now(UTC):%Y-%m-%d}; {machine}; load average before {os.getloadavg()[0]:.1f}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="umbel-answers-") as home, umbel(kept, Path(home), options.rate) as web:
+        time.sleep(BEFORE)
+        paths = [path for path in addresses(web) if options.only in path]
+        before, began = web.json("/api/v1/ingest"), time.monotonic()
+        found = ask(web, paths, options.rounds, options.pace)
+        after, seconds = web.json("/api/v1/ingest"), time.monotonic() - began
+    stored = (after["stored"] - before["stored"]) / seconds
+    print(f"{stored:,.0f} events stored a second for {seconds:.0f} s, the last {after['lag_seconds']:.1f} s late;")
+    print(f"{options.rounds} answers of each of {len(paths)} addresses\n")
+    print("\n".join(table(found)))
+    missed = sum(quantile([answer.wall for answer in answers], 0.95) > AIM for answers in found.values())
+    print(f"\n{len(found) - missed} of {len(found)} have a p95 of at most {AIM:.0f} ms")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=100_000)
-    parser.add_argument("--keep", type=Path)
-    parser.add_argument("--times", type=int, default=20, help="answers of each page, after one that fills caches")
-    parser.add_argument("--only", default="", help="pages whose address has this in it")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        directory = arguments.keep or Path(temporary)
-        if not (directory / "umbel.db").exists():
-            directory.mkdir(parents=True, exist_ok=True)
-            fill(directory, arguments.tasks)
-        print("  median      p95  longest, of processor time", flush=True)
-        report(directory, arguments.times, arguments.only)
+    parser.add_argument("--tasks", type=int, default=1_000_000)
+    parser.add_argument("--rate", type=int, default=5_000, help="events a second that come in; 0: none")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--pace", type=float, default=6.0, help="seconds from one round to the next, at least")
+    parser.add_argument("--keep", type=Path, help="where the history is kept from one run to the next")
+    parser.add_argument("--only", default="", help="addresses that have this in them")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="umbel-history-") as temporary:
+        kept = options.keep or Path(temporary)
+        if not (kept / "filled").exists():
+            kept.mkdir(parents=True, exist_ok=True)
+            fill(kept, options.tasks)
+            (kept / "filled").touch()
+        report(kept, options)
 
 
 if __name__ == "__main__":

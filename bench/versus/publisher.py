@@ -60,11 +60,11 @@ class Publisher:
         self._process.kill()
         self._process.join()
 
-    def start(self, events: int, rate: float | None) -> None:
-        """Publish `events` at `rate` events a second; as fast as possible if None."""
+    def start(self, events: int, rate: float | None, ahead: float = 0.0) -> None:
+        """Publish `events` at `rate` events a second, as fast as possible if None; stamped so many seconds ahead."""
         self._stop.clear()
         self._tasks.value = 0
-        self._pipe.send((events, rate))
+        self._pipe.send((events, rate, ahead))
 
     def running(self) -> bool:
         """Whether the load goes on."""
@@ -90,8 +90,8 @@ def _serve(port: int, per_message: int, pipe: Connection, stop: Event, tasks: Sy
     load = _Load(port, block(BLOCK, per_message), stop, tasks)
     pipe.send(None)
     while True:
-        events, rate = pipe.recv()
-        pipe.send(load.run(events, rate))
+        events, rate, ahead = pipe.recv()
+        pipe.send(load.run(events, rate, ahead))
 
 
 class _Load:
@@ -101,9 +101,11 @@ class _Load:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._lap = self._sequence = 0
         self._owed = self._unheard = 0
+        self._ahead = 0.0
         self._rest = b""
 
-    def run(self, events: int, rate: float | None) -> Published:
+    def run(self, events: int, rate: float | None, ahead: float) -> Published:
+        self._ahead = ahead
         self._unheard = sent = begun = 0
         chunks = max(1, events // CHUNK)
         self._lap += 1
@@ -130,7 +132,7 @@ class _Load:
 
     def _send(self, commands: bytes, messages: int) -> None:
         self._sequence += 1
-        self._socket.sendall(stamp(commands, self._lap, self._sequence, time.time()))
+        self._socket.sendall(stamp(commands, self._lap, self._sequence, time.time() + self._ahead))
         self._owed += messages
 
     def _answers(self, allowed: int) -> None:
