@@ -9,13 +9,18 @@ from typing import Final
 
 from umbel.model.match import text_test
 from umbel.model.query import CONTENTS, DURATIONS, TIMES, And, Compare, Field, Node, Not, Op, Or
+from umbel.model.task import ENDED
 from umbel.stores.sqlite.bitmaps import REST, ZONE, Kind, coarse, number_of
 from umbel.stores.sqlite.blocks import SQL
 from umbel.stores.sqlite.compile import ids_beginning
 from umbel.stores.sqlite.grams import grams_of, match_of
 from umbel.stores.sqlite.ids import to_key
 from umbel.stores.sqlite.rows import STATES
+from umbel.stores.sqlite.sessions import SQL as SEGMENT
 from umbel.stores.sqlite.sessions import OpenSegment, Sealed
+
+#: Tasks of an open segment that have not ended, beyond which all are looked at: a page of them is found soon then.
+OPEN: Final = 20_000
 
 _KINDS: Final = {Field.NAME: Kind.NAME, Field.WORKER: Kind.WORKER, Field.QUEUE: Kind.QUEUE}
 _DURATIONS: Final = {Field.RUN: Kind.RUN, Field.WAIT: Kind.WAIT}
@@ -161,3 +166,21 @@ def _cost(node: Node) -> int:
     if isinstance(node, Compare):
         return 2 if node.field in CONTENTS or node.field is Field.TEXT else int(node.field in DURATIONS)
     return max(map(_cost, node.nodes if isinstance(node, And | Or) else (node.node,)), default=0)
+
+
+def asks_for_open(node: Node) -> bool:
+    """Whether no task that has ended can match."""
+    if isinstance(node, And):
+        return any(map(asks_for_open, node.nodes))
+    if isinstance(node, Or):
+        return bool(node.nodes) and all(map(asks_for_open, node.nodes))
+    if isinstance(node, Not) or node.field is not Field.STATE:
+        return False
+    test = text_test(node.op, str(node.value))
+    return not any(test(state.value) for state in ENDED)
+
+
+def not_ended(segment: OpenSegment, first_n: int) -> Answer | None:
+    """Of an open segment the positions of the tasks that have not ended; None where they are too many to be told."""
+    found = segment.connection.execute(SEGMENT["open"], (OPEN + 1,)).fetchall()
+    return (number_of(n - first_n for (n,) in found), False) if len(found) <= OPEN else None

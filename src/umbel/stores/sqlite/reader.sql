@@ -80,3 +80,9 @@ SELECT generation FROM segment WHERE number = ? AND dropping = 0;
 
 -- name: notes_late
 SELECT count(*) FROM sqlite_schema WHERE name = 'late';
+
+-- name: notes_open
+SELECT count(*) FROM sqlite_schema WHERE name = 'task_open';
+
+-- name: open
+SELECT n FROM task INDEXED BY task_open WHERE state < 5 LIMIT ?;

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from umbel.clock import Clock
 from umbel.model.query import Node, Order
 from umbel.stores.sqlite.bitmaps import positions_of
-from umbel.stores.sqlite.candidates import candidates
+from umbel.stores.sqlite.candidates import asks_for_open, candidates, not_ended
 from umbel.stores.sqlite.compile import Condition
 from umbel.stores.sqlite.sessions import Listed, OpenSegment, Session
 from umbel.stores.sqlite.texts import Texts
@@ -79,6 +79,7 @@ class Scan:
         self.session = session
         self.newest_first = order is Order.NEWEST
         self._where = where
+        self._not_ended = asks_for_open(where)
         self._condition = condition
         self._cursor = cursor
         self._clock = clock
@@ -112,7 +113,7 @@ class Scan:
                 continue
             if self.is_late():
                 return
-            found = self.ask(listed.number, self._candidates)
+            found = self.ask(listed.number, partial(self._candidates, first_n=listed.first_n))
             bits, exact = found or (None, False)
             area = Area(listed, low, high, bits, exact, None if found else self._texts(listed))
             yield area
@@ -128,8 +129,10 @@ class Scan:
             return listed.first_n, min(listed.end_n, self._cursor)
         return max(listed.first_n, self._cursor + 1), listed.end_n
 
-    def _candidates(self, segment: OpenSegment) -> tuple[int, bool] | None:
-        return candidates(segment, segment.sealed, self._where) if segment.sealed is not None else None
+    def _candidates(self, segment: OpenSegment, first_n: int) -> tuple[int, bool] | None:
+        if segment.sealed is not None:
+            return candidates(segment, segment.sealed, self._where)
+        return not_ended(segment, first_n) if self._not_ended and segment.notes_open else None
 
     def _texts(self, listed: Listed) -> Texts | None:
         if not self._condition.texts:

@@ -113,6 +113,8 @@ class OpenSegment:
         self.sealed = Sealed(connection) if connection.execute(SEALED["is_sealed"]).fetchone()[0] else None
         #: Whether its writer notes the tasks that change after their end (older ones did not).
         self.notes_late = bool(connection.execute(SQL["notes_late"]).fetchone()[0])
+        #: Whether its tasks that have not ended have an index (those of older ones had none).
+        self.notes_open = self.sealed is None and bool(connection.execute(SQL["notes_open"]).fetchone()[0])
         self.bundles = Bundles(connection)
         self._bundled = False
         connection.create_function("kept", 2, self._kept)
