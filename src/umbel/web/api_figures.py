@@ -20,8 +20,7 @@ from umbel.web.api_models import (
     PercentilesOut,
 )
 from umbel.web.deps import Injected
-from umbel.web.pages import errors
-from umbel.web.pages.changes import changes
+from umbel.web.pages import errors, overview
 from umbel.web.pages.figures import Percentiles
 from umbel.web.pages.names import Row as NameRow
 from umbel.web.pages.names import ranked
@@ -123,8 +122,8 @@ def _quiet(one: errors.Resolved) -> ErrorKindOut:
 
 
 @router.get("/changes", response_model=ChangesOut, operation_id="list_changes", tags=["figures"])
-def changed(deps: Injected, range_: Range = "1h") -> Response:
+def changed(request: Request, deps: Injected, range_: Range = "1h") -> Response:
     """What is different from the day before the span: new failures, slower or worse names, workers gone."""
-    found = changes(deps.reader, deps.reader.workers(), span_of(range_), deps.clock.now())
+    found = overview.known_changes(request.app, deps, span_of(range_))
     items = [ChangeOut(one.kind, one.subject, one.detail, one.query or None) for one in found.found]
     return answer(ChangesOut(items, found.compared))

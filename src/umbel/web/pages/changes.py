@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ from umbel.web.pages.spans import Span
 
 #: Seconds before the span that it is compared with.
 PAST: Final = 86_400
+HOUR: Final = 3_600
 #: Tasks that must have been measured, now and in the past, for a comparison to mean anything.
 ENOUGH: Final = 20
 #: How many times as slow, and at least how many seconds slower, a name's p95 must be.
@@ -55,11 +56,18 @@ class Changes:
     compared: bool
 
 
-def changes(reader: StoreReader, workers: Sequence[Worker], span: Span, now: float) -> Changes:
-    """The span (UTC seconds) against the day before it."""
+def past_of(reader: StoreReader, span: Span, now: float) -> dict[str, RollupPoint]:
+    """The day before the span, in whole hours (of which there are sums), by task name."""
+    end = span.start(now) // HOUR * HOUR
+    return {point.name: point for point in reader.rollup_names(end - PAST, end)}
+
+
+def changes(
+    reader: StoreReader, workers: Sequence[Worker], span: Span, now: float, before: Mapping[str, RollupPoint]
+) -> Changes:
+    """The span (UTC seconds) against the day before it, as `past_of` gives it."""
     start = span.start(now)
     end = start + span.length
-    before = {point.name: point for point in reader.rollup_names(start - PAST, start)}
     gone = _gone(workers, start, now)
     if not before:
         return Changes(gone, compared=False)
@@ -85,7 +93,7 @@ def _new(now: Iterable[ExceptionCount], past: Iterable[ExceptionCount], span: Sp
     ]
 
 
-def _slower(points: Iterable[RollupPoint], before: dict[str, RollupPoint]) -> list[Change]:
+def _slower(points: Iterable[RollupPoint], before: Mapping[str, RollupPoint]) -> list[Change]:
     found = []
     for point in points:
         past = before.get(point.name)
@@ -98,7 +106,7 @@ def _slower(points: Iterable[RollupPoint], before: dict[str, RollupPoint]) -> li
     return found
 
 
-def _failing(points: Iterable[RollupPoint], before: dict[str, RollupPoint], span: Span) -> list[Change]:
+def _failing(points: Iterable[RollupPoint], before: Mapping[str, RollupPoint], span: Span) -> list[Change]:
     found = []
     for point in points:
         past = before.get(point.name)

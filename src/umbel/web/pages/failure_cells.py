@@ -6,25 +6,32 @@ count is shared out as it is among those looked at, and said to be about right.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from umbel.clock import Clock
 from umbel.model.query import And, Compare, Field, Op, Order, Page
 from umbel.model.task import State, Summary
 from umbel.stores.base import StoreReader
 from umbel.web.pages.failures import Kind, Sample, kinds
+from umbel.web.pages.prints import prints
 from umbel.web.pages.spark import columns
 
 Cell = tuple[str, str]
 
-#: Cells of a span that are counted, failures looked at of each, and seconds for looking at one and at all.
+#: Cells of a span that are counted, failures looked at of each, and seconds for looking at one and at all: what there
+#: was no time for has its turn at the next look, since this one is remembered.
 CELLS: Final = 1_000
 EACH: Final = 20
-WITHIN: Final = 0.05
-SECONDS: Final = 0.2
+WITHIN: Final = 0.02
+SECONDS: Final = 0.04
+#: Cells that are remembered, and seconds for which they are, unless another number of their failures is counted.
+KEPT: Final = 2_000
+AGE: Final = 600.0
 #: Columns of a trend at most; each is a minute wide at least.
 COLUMNS: Final = 30
 
@@ -52,6 +59,10 @@ class _Look:
     end: float
     clock: Clock
     until: float
+
+    @property
+    def length(self) -> int:
+        return round(self.end - self.start)
 
     @property
     def columns(self) -> int:
@@ -83,10 +94,10 @@ def whole(reader: StoreReader, found: Sample, start: float, end: float, clock: C
         return Whole(found, {kind.fingerprint.key: (kind.count, False) for kind in found.kinds}, trends)
     cells = {(one.exception_type, one.name): one.count for one in reader.exceptions(start, end, CELLS)}
     seen = _counts(found).of_all
-    found = _widened(look, found, [cell for cell in cells if not seen[cell]], Order.NEWEST)
+    found = _widened(look, found, {cell: count for cell, count in cells.items() if not seen[cell]}, Order.NEWEST)
     # Where a cell has several kinds, rollups do not tell which of them began when.
     counts = _counts(found)
-    mixed = [cell for cell, count in cells.items() if counts.is_mixed(cell) and counts.of_all[cell] < count]
+    mixed = {cell: count for cell, count in cells.items() if counts.is_mixed(cell) and counts.of_all[cell] < count}
     found = _widened(look, found, mixed, Order.OLDEST)
     counts = _counts(found)
     totals = {kind.fingerprint.key: _total(kind, counts, cells) for kind in found.kinds}
@@ -96,23 +107,14 @@ def whole(reader: StoreReader, found: Sample, start: float, end: float, clock: C
     return Whole(found, totals, trends, sum(not counts.of_all[cell] for cell in cells))
 
 
-def _widened(look: _Look, found: Sample, cells: Sequence[Cell], order: Order) -> Sample:
-    """With the newest or oldest failures of these cells as well, as far as the time goes."""
+def _widened(look: _Look, found: Sample, cells: Mapping[Cell, int], order: Order) -> Sample:
+    """With the newest or oldest failures of these cells as well, as far as they are remembered or the time goes."""
     known = {task.id for task in found.tasks}
-    added: dict[str, Summary] = {}
-    for cell in cells:
-        if look.clock.monotonic() > look.until:
-            break
-        added |= {task.id: task for task in _of_cell(look, cell, order) if task.id not in known}
+    added = {task.id: task for task in remembered.of(look, cells, order) if task.id not in known}
     if not added:
         return found
-    ids = list(added)
-    records = {record.id: record for record in found.records}
-    for at in range(0, len(ids), 1_000):
-        records |= look.reader.records(ids[at : at + 1_000])
-    tasks = [task for task in (*found.tasks, *added.values()) if task.id in records]
-    whole = [(task, records[task.id]) for task in tasks]
-    return replace(found, tasks=tasks, records=[record for _, record in whole], kinds=kinds(whole))
+    whole = prints.of(look.reader, [*found.tasks, *added.values()])
+    return replace(found, tasks=[task for task, _ in whole], kinds=kinds(whole))
 
 
 def _begin(kind: Kind, counts: _Counts, trend: Sequence[float], look: _Look) -> None:
@@ -135,6 +137,45 @@ def _of_cell(look: _Look, cell: Cell, order: Order) -> list[Summary]:
     ]
     page = look.reader.tasks(And(tuple(nodes)), Page(EACH, order=order, within=WITHIN))
     return [task for task in page.items if task.exception_type == type_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """Failures of a cell that were looked at, how many there were, and the end of its memory (monotonic seconds)."""
+
+    tasks: Sequence[Summary]
+    count: int
+    until: float
+
+
+class _Remembered:
+    """The cells of a store that were looked at lately; may be used from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: WeakKeyDictionary[StoreReader, OrderedDict[tuple[Cell, Order, int], _Looked]] = WeakKeyDictionary()
+
+    def of(self, look: _Look, cells: Mapping[Cell, int], order: Order) -> Iterator[Summary]:
+        """The failures of each cell within the span; those not seen before first, then those that have changed."""
+        with self._lock:
+            known = self._known.setdefault(look.reader, OrderedDict())
+            found = {cell: known.get((cell, order, look.length)) for cell in cells}
+        now = look.clock.monotonic()
+        for cell in sorted(cells, key=lambda cell: found[cell] is not None):
+            looked = found[cell]
+            stale = looked is None or looked.count != cells[cell] or now >= looked.until
+            if stale and look.clock.monotonic() <= look.until:
+                looked = _Looked(_of_cell(look, cell, order), cells[cell], now + AGE)
+                with self._lock:
+                    known[cell, order, look.length] = looked
+                    known.move_to_end((cell, order, look.length))
+                    while len(known) > KEPT:
+                        known.popitem(last=False)
+            if looked is not None:
+                yield from (task for task in looked.tasks if (task.finished_at or task.updated_at) >= look.start)
+
+
+remembered: Final = _Remembered()
 
 
 def _counts(found: Sample) -> _Counts:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from umbel.model.fingerprint import Fingerprint, fingerprint
-from umbel.model.merge import Task
+from umbel.model.fingerprint import Fingerprint
 from umbel.model.query import And, Compare, Field, Node, Op, Page
 from umbel.model.task import State, Summary
 from umbel.stores.base import ExceptionCount, StoreReader
 from umbel.web.filters import quoted
+from umbel.web.pages.prints import prints
 from umbel.web.pages.spans import Span
 
 #: Failures looked at, the newest: what a page says of them is said of these.
@@ -53,7 +53,6 @@ class Sample:
 
     #: The newest first.
     tasks: Sequence[Summary]
-    records: Sequence[Task]
     #: The most frequent first.
     kinds: Sequence[Kind]
     #: There are more failures in the span than were looked at.
@@ -76,23 +75,18 @@ def sample(reader: StoreReader, since: float, name: str | None = None) -> Sample
     if name is not None:
         nodes.append(Compare(Field.NAME, Op.EQ, name))
     page = reader.tasks(And(tuple(nodes)), Page(SAMPLE))
-    records = reader.records([task.id for task in page.items])
-    known = [(task, records[task.id]) for task in page.items if task.id in records]
-    return Sample(
-        tasks=[task for task, _ in known],
-        records=[record for _, record in known],
-        kinds=kinds(known),
-        more=page.next is not None,
-    )
+    known = prints.of(reader, page.items)
+    return Sample(tasks=[task for task, _ in known], kinds=kinds(known), more=page.next is not None)
 
 
-def kinds(failures: Iterable[tuple[Summary, Task]]) -> list[Kind]:
+def kinds(failures: Iterable[tuple[Summary, Fingerprint]]) -> list[Kind]:
     """Failures by fingerprint, the most frequent first."""
     found: dict[Fingerprint, Kind] = {}
-    for task, record in failures:
+    for task, print_ in failures:
         at = task.finished_at or task.updated_at
-        print_ = fingerprint(task.exception, record.failed.traceback if record.failed else "")
-        kind = found.setdefault(print_, Kind(print_, task, at, at))
+        kind = found.get(print_)
+        if kind is None:
+            kind = found[print_] = Kind(print_, task, at, at)
         kind.count += 1
         kind.names[task.name] += 1
         kind.cells[task.exception_type, task.name] += 1

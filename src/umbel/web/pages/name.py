@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
+from umbel.model.merge import Task
 from umbel.model.query import Compare, Field, Op, Page
 from umbel.model.rollup import Series
 from umbel.model.task import Summary
@@ -114,13 +115,13 @@ def load(deps: Deps, name: str, range_: str = "") -> Context:
         workers=_shares(task.worker for task in recent),
         queues=_shares(task.queue for task in recent),
         recent=len(recent),
-        arguments=_shares(_arguments(failures)),
+        arguments=_shares(_arguments(reader.records([task.id for task in failures.tasks]).values())),
         latest=recent[:SHORT],
     )
 
 
-def _arguments(failures: Sample) -> Iterable[str]:
-    for record in failures.records:
+def _arguments(records: Iterable[Task]) -> Iterable[str]:
+    for record in records:
         described = record.description
         if described is not None:
             kwargs = "" if described.kwargs == "{}" else described.kwargs

@@ -27,8 +27,9 @@ shared: Shared[Context] = Shared()
 ROWS: Final = 100
 #: Rows, the first ones, that have a drawing and their last failure: each costs a question to the store.
 DRAWN: Final = 40
-#: Columns of a row's drawing.
+#: Columns of a row's drawing, about, and seconds from which one is whole hours: of these there are sums.
 COLUMNS: Final = 30
+LONG: Final = 1_800
 #: Seconds between refreshes.
 EVERY: Final = 5.0
 
@@ -135,10 +136,11 @@ def _row(point: RollupPoint, span: Span) -> Row:
 
 def _drawn(reader: StoreReader, row: Row, span: Span, start: int) -> Row:
     """The row with what only a question of its own tells."""
-    step = max(60, span.length // COLUMNS // 60 * 60)
-    whole, failed = [0.0] * (-(-span.length // step)), [0.0] * (-(-span.length // step))
+    step = _step(span)
+    first, end = start // step, -(-(start + span.length) // step)
+    whole, failed = [0.0] * (end - first), [0.0] * (end - first)
     for point in reader.rollup(start, start + span.length, step, row.name):
-        at = max(0, min(len(whole) - 1, int((point.at - start) // step)))
+        at = point.at // step - first
         bad = point.counts.get(Series.FAILED, 0)
         whole[at] += point.counts.get(Series.SUCCEEDED, 0) + bad
         failed[at] += bad
@@ -154,6 +156,12 @@ def _drawn(reader: StoreReader, row: Row, span: Span, start: int) -> Row:
         spark=bars(whole, failed),
         last_failure=last_failure(reader, row.name) if row.failed else None,
     )
+
+
+def _step(span: Span) -> int:
+    """The width of a column, seconds."""
+    step = span.length // COLUMNS
+    return max(60, step // 60 * 60) if step < LONG else -(-step // 3_600) * 3_600
 
 
 def last_failure(reader: StoreReader, name: str) -> Summary | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse
 
 from umbel.model.ledger import LedgerEntry
@@ -18,7 +18,7 @@ from umbel.stores.base import ExceptionCount, StoreReader
 from umbel.stores.journal import Kind
 from umbel.web.alerting import Held
 from umbel.web.deps import Deps, get_deps
-from umbel.web.pages.changes import Changes, changes
+from umbel.web.pages.changes import Changes, changes, past_of
 from umbel.web.pages.charts import Chart, gaps_of, latencies, throughput
 from umbel.web.pages.failures import search_of
 from umbel.web.pages.figures import Percentiles, ended, failure_share, merged, percentiles
@@ -33,12 +33,15 @@ router = APIRouter()
 shared: Shared[Context] = Shared()
 differences: Shared[Changes] = Shared()
 depths: Shared[Queued] = Shared()
+pasts: Shared[Mapping[str, RollupPoint]] = Shared()
 
 #: Seconds that the percentiles called "now" look back.
 RECENT: Final = 300
 #: Seconds for which what has changed need not be looked for again, and rows of it that are shown.
 CHANGES_AGE: Final = 15.0
 CHANGES: Final = 6
+#: Seconds for which the day before is the same: it is over, but for events that come very late.
+PAST_AGE: Final = 300.0
 #: Seconds back to the same time of the day before.
 DAY: Final = 86_400
 #: Rows of "late" that are shown, and that are looked at to find them.
@@ -126,15 +129,27 @@ def show(
     """The page; `range` is one of 15m, 1h, 6h, 24h."""
     span = span_of(range_)
     # Half the time between two refreshes: nobody sees the same figures twice.
-    found = differences.get(request.app, span.name, CHANGES_AGE, deps.clock, lambda: changed(deps, span))
+    found = known_changes(request.app, deps, span)
     now = depths.get(request.app, "", AGE, deps.clock, lambda: queued(deps))
     context = shared.get(request.app, span.name, span.every / 2, deps.clock, lambda: load(deps, span.name, found, now))
     return page(request, "overview", context)
 
 
-def changed(deps: Deps, span: Span) -> Changes:
-    """What is different in the span from the day before it."""
-    return changes(deps.reader, deps.reader.workers(), span, deps.clock.now())
+def known_changes(app: FastAPI, deps: Deps, span: Span) -> Changes:
+    """What is different in the span from the day before it, some seconds old."""
+
+    def look() -> Changes:
+        past = pasts.get(app, span.name, PAST_AGE, deps.clock, lambda: past_of(deps.reader, span, deps.clock.now()))
+        return changed(deps, span, past)
+
+    return differences.get(app, span.name, CHANGES_AGE, deps.clock, look)
+
+
+def changed(deps: Deps, span: Span, past: Mapping[str, RollupPoint] | None = None) -> Changes:
+    """What is different in the span from the day before it; `past` spares asking for that day."""
+    now = deps.clock.now()
+    past = past_of(deps.reader, span, now) if past is None else past
+    return changes(deps.reader, deps.reader.workers(), span, now, past)
 
 
 def load(deps: Deps, range_: str = "", found: Changes | None = None, queues: Queued = UNTOLD) -> Context:
@@ -165,7 +180,7 @@ def load(deps: Deps, range_: str = "", found: Changes | None = None, queues: Que
         failed=whole.counts.get(Series.FAILED, 0),
         retried=whole.counts.get(Series.RETRIED, 0),
         failure_share=failure_share(whole),
-        yesterday=_yesterday(reader, start - DAY, now - DAY, span, whole),
+        yesterday=_yesterday(reader, start - DAY, now - DAY, whole),
         changes=changed(deps, span) if found is None else found,
         shown_changes=CHANGES,
         wait_now=percentiles(recent.wait),
@@ -185,8 +200,9 @@ def load(deps: Deps, range_: str = "", found: Changes | None = None, queues: Que
     )
 
 
-def _yesterday(reader: StoreReader, start: float, end: float, span: Span, whole: RollupPoint) -> Yesterday | None:
-    past = merged(reader.rollup(start, end, span.step))
+def _yesterday(reader: StoreReader, start: float, end: float, whole: RollupPoint) -> Yesterday | None:
+    # One point of the coarsest rows that cover it.
+    past = merged(reader.rollup(start, end, DAY))
     whole_past, failed = ended(past), past.counts.get(Series.FAILED, 0)
     if not whole_past:
         return None
