@@ -26,6 +26,7 @@ from umbel.model.gather import gather
 from umbel.model.ledger import LedgerEntry, Quarantined, Reason
 from umbel.model.meter import Meter, Metering
 from umbel.model.query import EVERYTHING, NUMBERS, And, Compare, Field, Node, Not, Op, Or, Order, Page
+from umbel.model.tally import tally
 from umbel.model.task import State
 from umbel.model.worker import fold_workers, join_workers
 from umbel.retention import Retention, parse_retention
@@ -227,6 +228,20 @@ def test_a_count_that_runs_out_of_time_says_at_least(rig: StoreRig) -> None:
     assert hurried.n == 7 or (hurried.n < 7 and hurried.capped)
     patient = reader.count(pay, within=60.0)
     assert (patient.n, patient.capped) == (7, False)
+
+
+def test_a_tally_tells_what_the_newest_that_match_have_and_of_how_many_it_speaks(rig: StoreRig) -> None:
+    writer, reader = rig.writer(), rig.reader()
+    writer.write(commit([event for n in range(7) for event in task_events(f"t{n}", START + n)]))
+    whole = reader.tally(Compare(Field.NAME, Op.EQ, "shop.pay"), within=60.0)
+    assert (whole.looked_at, whole.whole, whole.since) == (7, True, None)
+    shown = all_tasks(reader)
+    assert {field: dict(counts) for field, counts in whole.counts.items()} == tally(shown)
+    part = reader.tally(EVERYTHING, 3, within=60.0)
+    assert (part.looked_at, part.whole) == (3, False)
+    assert part.counts[Field.NAME] == {"shop.pay": 3}
+    assert part.since is not None
+    assert reader.tally(Compare(Field.NAME, Op.EQ, "nothing"), within=60.0).looked_at == 0
 
 
 def test_the_newest_seen_come_first_and_an_old_task_stays_where_it_was(rig: StoreRig) -> None:

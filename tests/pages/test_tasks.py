@@ -14,7 +14,7 @@ from tests.web.stage import Stage
 from umbel.model.query import Compare, Field, Op
 from umbel.model.task import State
 from umbel.model.terms import has
-from umbel.web.pages import tasks
+from umbel.web.pages import task_sides, tasks
 from umbel.web.pages.sampled import TASKS
 from umbel.web.pages.task_columns import USUAL, as_text, columns_of
 
@@ -84,13 +84,19 @@ def test_states_that_the_search_names_are_marked_and_a_chip_takes_them_over(
     assert ("aria-current" in everything) == (not found.chips.some)
 
 
-def test_counts_of_a_part_say_so(shop: Stage) -> None:
+def test_counts_are_of_the_whole_search_and_those_of_a_part_say_so(
+    shop: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_sides, "WITHIN", 60.0)
     shop.commit([received(f"n{n}", T + 10 + n / 100) for n in range(TASKS)])
     found = tasks.load(shop.deps()).sides
     assert found is not None
-    assert (found.looked_at, found.whole) == (TASKS, False)
+    assert (found.looked_at, found.whole, found.since) == (TASKS + 4, True, None)
+    assert found.states[State.RECEIVED] == TASKS + 1
+    monkeypatch.setattr(task_sides, "TALLIED", TASKS)
+    shop.clock.advance(10)
     with shop.client() as client:
-        assert f"Counts of the newest {TASKS} found" in client.get("/tasks").text
+        assert f"Counts of the newest {TASKS} found, back to <time" in client.get("/tasks").text
 
 
 @pytest.mark.parametrize("q", ["", "name:shop.*", "name:=shop.pay", "state:SUCCESS OR state:FAILURE", "received:>-1h"])

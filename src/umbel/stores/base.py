@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from umbel.model.event import EventClass
 from umbel.model.holdings import Part, RetentionEffect
@@ -19,6 +19,7 @@ from umbel.model.merge import Task
 from umbel.model.meter import Counters, Meters, Pair
 from umbel.model.query import Node, Page
 from umbel.model.rollup import RollupPoint
+from umbel.model.tally import Tally, tally
 from umbel.model.task import Summary
 from umbel.model.worker import Worker, WorkerKey
 from umbel.retention import Retention
@@ -124,6 +125,20 @@ class TaskPage:
     covered_since: float | None = None
 
 
+#: Tasks of a tally where an engine reads them whole for it.
+TALLIED: Final = 500
+
+
+def tally_of(page: TaskPage) -> Tally:
+    """What a page's tasks have, where an engine counts in no other way."""
+    whole = page.next is None and page.complete
+    since = None if whole else page.covered_since
+    if not whole and page.complete:
+        last = page.items[-1]
+        since = last.sent_at or last.received_at or last.updated_at
+    return Tally(tally(page.items), len(page.items), whole, since)
+
+
 @dataclass(frozen=True, slots=True)
 class ScanPage:
     """Whole records, in the order in which the store first saw them."""
@@ -183,6 +198,13 @@ class StoreReader(Protocol):
 
     def count(self, where: Node, cap: int = 10_000, within: float | None = None) -> Count:
         """How many match, up to `cap`; after `within` seconds those that were found, as a capped count."""
+        ...
+
+    def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
+        """Which values the newest tasks that match have: up to `most`, as many as are found in `within` seconds.
+
+        An engine may count fewer, and says of how many it speaks.
+        """
         ...
 
     def task(self, task_id: str) -> Task | None:

@@ -15,10 +15,11 @@ from umbel.model.merge import Task
 from umbel.model.meter import Meters
 from umbel.model.query import EVERYTHING, Node, Order, Page
 from umbel.model.rollup import RollupPoint
+from umbel.model.tally import Tally
 from umbel.model.task import Summary, summarize
 from umbel.model.worker import Worker
 from umbel.retention import Retention
-from umbel.stores.base import Count, ExceptionCount, ScanPage, StoreState, TaskPage
+from umbel.stores.base import TALLIED, Count, ExceptionCount, ScanPage, StoreState, TaskPage, tally_of
 from umbel.stores.clickhouse import books, holdings, series, workers
 from umbel.stores.clickhouse.compile import Condition, compile_node
 from umbel.stores.clickhouse.connection import ANSWER, Connection, chunks
@@ -77,6 +78,9 @@ class ClickHouseReader:
             return Count(min(n, cap), capped=n > cap)
         n, capped = count_matches(self._scan(compile_node(where), within), cap, self._stretch)
         return Count(n, capped)
+
+    def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
+        return tally_of(self.tasks(where, Page(min(most, TALLIED), within=within)))
 
     def task(self, task_id: str) -> Task | None:
         return self.records([task_id]).get(task_id)

@@ -13,10 +13,11 @@ from umbel.model.merge import Task
 from umbel.model.meter import Meters, meters_of
 from umbel.model.query import EVERYTHING, Node, Page
 from umbel.model.rollup import RollupPoint
+from umbel.model.tally import Tally
 from umbel.model.task import Summary
 from umbel.model.worker import Worker
 from umbel.retention import Retention
-from umbel.stores.base import Count, ExceptionCount, ScanPage, StoreState, TaskPage
+from umbel.stores.base import TALLIED, Count, ExceptionCount, ScanPage, StoreState, TaskPage, tally_of
 from umbel.stores.postgres import holdings, scan, series, walk
 from umbel.stores.postgres.books import together
 from umbel.stores.postgres.compile import INDEXED, compile_node
@@ -74,6 +75,9 @@ class PostgresReader:
             return scan.count_of(session, condition, cap, self._clock, budget)
 
         return self._sessions.ask(answer)
+
+    def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
+        return tally_of(self.tasks(where, Page(min(most, TALLIED), within=within)))
 
     def task(self, task_id: str) -> Task | None:
         return self.records([task_id]).get(task_id)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from umbel.clock import Clock
 from umbel.errors import QueryError
-from umbel.model.query import Node, Order, Page
-from umbel.model.task import Summary
+from umbel.model.query import Field, Node, Order, Page
+from umbel.model.tally import FACETS, Tally
+from umbel.model.task import Summary, exception_type
 from umbel.stores.base import Count, TaskPage
 from umbel.stores.sqlite.compile import Condition, compile_node
-from umbel.stores.sqlite.rows import SUMMARY_COLUMNS, summary_of
+from umbel.stores.sqlite.rows import STATES, SUMMARY_COLUMNS, summary_of
 from umbel.stores.sqlite.scan import Scan, Stretch
 from umbel.stores.sqlite.sessions import OpenSegment, Session
+
+#: What a tally looks at.
+TALLIED: Final = "task.n, task.state, task.name, task.worker, task.queue, task.exception"
 
 _SEEN: Final = "SELECT coalesce(sent_at, received_at, started_at, finished_at, updated_at) FROM task WHERE n = ?"
 
@@ -61,6 +68,46 @@ def count_of(session: Session, where: Node, cap: int, clock: Clock, budget: floa
     return Count(n, capped=not scan.complete)
 
 
+def tally_of(session: Session, where: Node, most: int, clock: Clock, budget: float) -> Tally:
+    """Which values the newest tasks that match have, up to `most` of them."""
+    condition = compile_node(where)
+    scan = Scan(session, where, condition, order=Order.NEWEST, cursor=None, clock=clock, budget=budget)
+    ask = _Asking(scan, condition)
+    counts: dict[Field, Counter[str]] = {field: Counter() for field in FACETS}
+    n, last = 0, None
+    with scan.timed():
+        for area in scan.areas():
+            for stretch in scan.stretches(area):
+                # One more than is counted tells whether there are others.
+                rows = ask.tallied(stretch, most + 1 - n)
+                counted = rows[: most - n]
+                scan.ask(stretch.number, partial(_count, counted, counts))
+                n += len(counted)
+                if len(rows) > len(counted):
+                    last = counted[-1][0] if counted else scan.at
+                    break
+            if last is not None:
+                break
+    if scan.complete and last is None:
+        return Tally(counts, n, whole=True)
+    last = scan.at if last is None else last
+    return Tally(counts, n, whole=False, since=None if last is None else _first_seen(session, last))
+
+
+def _count(rows: Sequence[Any], counts: Mapping[Field, Counter[str]], segment: OpenSegment) -> None:
+    """Add rows of `TALLIED` to the counts, by what their numbers and words stand for in their segment."""
+    if not rows:
+        return
+    _, states, names, workers, queues, exceptions = (Counter(column) for column in zip(*rows, strict=True))
+    for number, count in states.items():
+        counts[Field.STATE][STATES[number].value] += count
+    for field, column in ((Field.NAME, names), (Field.WORKER, workers), (Field.QUEUE, queues)):
+        for word, count in column.items():
+            counts[field][segment.word(word) if word else ""] += count
+    for exception, count in exceptions.items():
+        counts[Field.EXCEPTION][exception_type(exception or "")] += count
+
+
 class _Asking:
     """The statements that a search asks segments."""
 
@@ -77,6 +124,10 @@ class _Asking:
         """How many of a stretch match, up to a limit."""
         found = self._scan.ask(stretch.number, lambda segment: self._ask(segment, stretch, "1", limit))
         return len(found or ())
+
+    def tallied(self, stretch: Stretch, limit: int) -> list[Any]:
+        """What is counted of the tasks of a stretch that match, in order, up to a limit."""
+        return self._scan.ask(stretch.number, lambda segment: self._ask(segment, stretch, TALLIED, limit)) or []
 
     def _ask(self, segment: OpenSegment, stretch: Stretch, columns: str, limit: int) -> list[Any]:
         condition = self._condition

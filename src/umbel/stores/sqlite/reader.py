@@ -15,6 +15,7 @@ from umbel.model.merge import Task
 from umbel.model.meter import Meters, meters_of
 from umbel.model.query import EVERYTHING, Node, Page
 from umbel.model.rollup import RollupPoint
+from umbel.model.tally import Tally
 from umbel.model.task import Summary
 from umbel.model.worker import Worker
 from umbel.retention import Retention
@@ -65,6 +66,11 @@ class SqliteReader:
                 n = session.query("tasks")[0][0]
                 return Count(min(n, cap), capped=n > cap)
             return answers.count_of(session, where, cap, self._clock, budget)
+
+    def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
+        budget = self._budget if within is None else min(self._budget, within)
+        with self._sessions.use() as session:
+            return answers.tally_of(session, where, most, self._clock, budget)
 
     def task(self, task_id: str) -> Task | None:
         return self.records([task_id]).get(task_id)

@@ -14,7 +14,7 @@ from umbel.model.scope import SERIES, Scope, scope_of
 from umbel.model.task import State
 from umbel.stores.base import StoreReader
 from umbel.web.pages.charts import Chart, Line
-from umbel.web.pages.sampled import Sample
+from umbel.web.pages.sampled import Sample, look
 
 #: Columns at most, and their widths to choose from (seconds); rollups have no finer one than a minute.
 COLUMNS: Final = 62
@@ -49,14 +49,14 @@ class Activity:
     keys: Sequence[str]
 
 
-def activity(reader: StoreReader, where: Node, sample: Sample, now: float) -> Activity | None:
-    """Counts by state: of every task where rollups tell them, else of the sample; None where there is nothing."""
+def activity(reader: StoreReader, where: Node, now: float) -> Activity | None:
+    """Counts by state: of every task where rollups tell them, else of the newest; None where there is nothing."""
     scope = scope_of(where)
     if scope is not None:
         names = scope.those(reader.names(KNOWN_NAMES)) if scope.names else [None]
         if len(names) <= NAMES:
             return _exact(reader, scope, names, where, now)
-    return _of_sample(sample)
+    return _of_sample(look(reader, where))
 
 
 def _exact(reader: StoreReader, scope: Scope, names: Sequence[str | None], where: Node, now: float) -> Activity | None:

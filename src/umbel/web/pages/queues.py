@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -13,7 +13,7 @@ from umbel.brokers.base import DeadLetters, QueueDepth
 from umbel.errors import BrokerError
 from umbel.model.query import And, Compare, Field, Node, Op, Or, Order, Page
 from umbel.model.task import State, Summary
-from umbel.stores.base import Count, StoreReader
+from umbel.stores.base import StoreReader
 from umbel.web.deps import Deps, get_deps
 from umbel.web.pages.shared import Shared
 from umbel.web.queue_names import queue_names
@@ -22,9 +22,10 @@ from umbel.web.render import page
 router = APIRouter()
 shared: Shared[Context] = Shared()
 
-#: Seconds that the rates look back, and tasks that are counted for one at most.
+#: Seconds that the rates look back, tasks that are counted for all of them at most, and seconds that this may take.
 RECENT: Final = 60.0
 COUNTED: Final = 20_000
+WITHIN: Final = 0.03
 #: Seconds between refreshes.
 EVERY: Final = 5.0
 
@@ -97,7 +98,8 @@ def load(deps: Deps) -> Context:
     depths, problem = _depths(deps, [*names, *waiting])
     delayed = [depths.pop(name).ready or 0 for name in waiting if name in depths]
     letters, letters_problem = (None, "") if problem else _letters(deps)
-    rows = [_row(deps.reader, name, depths.get(name), now) for name in names]
+    paces = _paces(deps.reader, now)
+    rows = [_row(deps.reader, name, depths.get(name), paces) for name in names]
     return Context(
         rows=sorted(rows, key=lambda row: (-(row.ready or 0), -row.arriving.value, row.name)),
         problem=problem,
@@ -128,12 +130,36 @@ def _letters(deps: Deps) -> tuple[Sequence[DeadLetters] | None, str]:
         return None, str(error)
 
 
-def _row(reader: StoreReader, name: str, depth: QueueDepth | None, now: float) -> Row:
-    queue = Compare(Field.QUEUE, Op.EQ, name)
-    since = now - RECENT
-    arriving = _rate(reader.count(And((queue, Compare(Field.SENT, Op.GE, since))), COUNTED))
-    ending = _rate(reader.count(And((queue, Compare(Field.FINISHED, Op.GE, since))), COUNTED))
-    pace = ending.value - arriving.value
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """How many tasks of each queue there were lately, in how many seconds; `capped` where a queue may have had more."""
+
+    counts: Mapping[str, int]
+    seconds: float
+    capped: bool
+
+    def of(self, queue: str) -> Rate:
+        return Rate(self.counts.get(queue, 0) / self.seconds, self.capped)
+
+
+def _paces(reader: StoreReader, now: float) -> tuple[_Pace, _Pace]:
+    """What was sent and what ended, all queues at once."""
+    return _pace(reader, Field.SENT, now), _pace(reader, Field.FINISHED, now)
+
+
+def _pace(reader: StoreReader, field: Field, now: float) -> _Pace:
+    found = reader.tally(Compare(field, Op.GE, now - RECENT), COUNTED, WITHIN)
+    counts = found.counts[Field.QUEUE]
+    if found.whole or found.since is None or not 1 <= now - found.since < RECENT:
+        return _Pace(counts, RECENT, capped=not found.whole)
+    # Of those first seen since then all were counted: they were sent in that time; of others some have ended in it.
+    return _Pace(counts, now - found.since, capped=field is not Field.SENT)
+
+
+def _row(reader: StoreReader, name: str, depth: QueueDepth | None, paces: tuple[_Pace, _Pace]) -> Row:
+    arriving, ending = (pace.of(name) for pace in paces)
+    # What is only known to be more says nothing of which is greater.
+    pace = 0.0 if arriving.capped or ending.capped else ending.value - arriving.value
     ready = depth.ready if depth else None
     return Row(
         name=name,
@@ -142,12 +168,8 @@ def _row(reader: StoreReader, name: str, depth: QueueDepth | None, now: float) -
         ending=ending,
         drained_in=ready / pace if ready and pace > 0 else None,
         grows=bool(ready) and pace < 0,
-        oldest=_oldest(reader, queue, ready),
+        oldest=_oldest(reader, Compare(Field.QUEUE, Op.EQ, name), ready),
     )
-
-
-def _rate(count: Count) -> Rate:
-    return Rate(count.n / RECENT, count.capped)
 
 
 def _oldest(reader: StoreReader, queue: Node, ready: int | None) -> Summary | None:

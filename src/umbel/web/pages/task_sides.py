@@ -10,14 +10,17 @@ from typing import Final
 from umbel.errors import QueryError
 from umbel.model import terms
 from umbel.model.query import Compare, Field, Node
-from umbel.model.tally import Facet, tally
+from umbel.model.tally import Tally, facet
 from umbel.model.task import State
 from umbel.web.deps import Deps
 from umbel.web.pages.activity import Activity, activity
-from umbel.web.pages.sampled import Kept, Sample, look
+from umbel.web.pages.sampled import Kept
 
 kept: Final[Kept[Sides]] = Kept()
 
+#: Tasks that are counted, and seconds that finding them may take.
+TALLIED: Final = 20_000
+WITHIN: Final = 0.03
 #: Values of one facet that are shown.
 VALUES: Final = 8
 TITLES: Final = {
@@ -61,6 +64,8 @@ class Sides:
     #: Tasks that were looked at, and whether these are all.
     looked_at: int
     whole: bool
+    #: Where they are not: when the last of them was first seen (UTC seconds; None: not known).
+    since: float | None
     #: Conditions of the search beside the list that are chosen.
     chosen: int
     activity: Activity | None
@@ -76,34 +81,35 @@ def sides(deps: Deps, q: str, state: str, asked: Node, where: Node) -> Sides:
 
 
 def _made(deps: Deps, q: str, asked: Node, where: Node) -> Sides:
-    sample = look(deps.reader, where)
-    facets = tally(sample.tasks, VALUES)
-    states = tally(look(deps.reader, asked).tasks, VALUES)[Field.STATE] if asked != where else facets[Field.STATE]
-    groups = [_group(q, facets[field], sample) for field in TITLES]
+    found = deps.reader.tally(where, TALLIED, WITHIN)
+    every = deps.reader.tally(asked, TALLIED, WITHIN) if asked != where else found
+    groups = [_group(q, field, found) for field in TITLES]
     return Sides(
-        states={State(value.text): value.count for value in states.values},
+        states={State(text): count for text, count in every.counts[Field.STATE].items()},
         groups=groups,
-        looked_at=len(sample.tasks),
-        whole=sample.whole,
+        looked_at=found.looked_at,
+        whole=found.whole,
+        since=found.since,
         chosen=sum(choice.chosen for group in groups for choice in group.choices),
-        activity=activity(deps.reader, where, sample, deps.clock.now()),
+        activity=activity(deps.reader, where, deps.clock.now()),
         spans=[_span(q, name) for name in SPANS],
         timeless=terms.within(q, Field.RECEIVED, "", ""),
     )
 
 
-def _group(q: str, facet: Facet, sample: Sample) -> Group:
+def _group(q: str, field: Field, found: Tally) -> Group:
+    shown = facet(field, found.counts[field], VALUES)
     choices = [
         Choice(
             value.text,
             value.count,
-            value.count / len(sample.tasks),
+            value.count / found.looked_at,
             terms.has(q, value.condition),
             _toggled(q, value.condition),
         )
-        for value in facet.values
+        for value in shown.values
     ]
-    return Group(TITLES[facet.field], choices, facet.more)
+    return Group(TITLES[field], choices, shown.more)
 
 
 def _toggled(q: str, condition: Compare) -> str | None:
