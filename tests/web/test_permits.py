@@ -192,6 +192,8 @@ def test_what_a_viewer_is_not_shown_cannot_be_found_out_by_searching(
     with stage.client() as client:
         counted = client.get("/api/v1/tasks/count", params={"q": search}, headers=tokens[Role.VIEWER]).json()
         listed = client.get("/api/v1/tasks", params={"q": search}, headers=tokens[Role.VIEWER]).json()
+        shown = client.get("/tasks", params={"q": search}, headers=tokens[Role.VIEWER]).text
+    assert (f"Counts of all {found} found" in shown) == bool(found)
     assert (counted["n" if "n" in counted else "count"], len(listed["items"])) == (found, found)
 
 

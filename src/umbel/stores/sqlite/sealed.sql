@@ -35,6 +35,7 @@ CREATE TABLE zone (
     PRIMARY KEY (field, k)
 ) STRICT, WITHOUT ROWID;
 DROP INDEX IF EXISTS task_name;
+DROP INDEX IF EXISTS task_open;
 CREATE INDEX task_root ON task (root) WHERE root IS NOT NULL;
 
 -- name: grams
