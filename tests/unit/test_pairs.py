@@ -44,11 +44,9 @@ def test_pairs_that_were_idle_for_a_day_make_room_although_others_came_in_vain_b
     pairs = full()
     place(pairs, range(FULL), 0.0)
     place(pairs, range(10), 5.0)
-    for now in (10.0, IDLE, IDLE + 0.5):
-        placed, gone = place(pairs, range(1000, 1001), now)
-        if gone:
-            break
-        assert placed == {(Meter.RUN, OTHER, OTHER)}
+    for now in (10.0, IDLE):
+        assert place(pairs, range(1000, 1001), now) == ({(Meter.RUN, OTHER, OTHER)}, [])
+    placed, gone = place(pairs, range(1000, 1001), IDLE + 0.5)
     assert set(gone) == {pair(number) for number in range(10, FULL)}
     assert placed == {pair(1000)}
 
