@@ -24,6 +24,14 @@ def service(request: pytest.FixtureRequest, rig: Rig) -> Service:
     return rig.services[request.param]
 
 
+@pytest.fixture(autouse=True)
+def _ran(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Note that a test has run on its rig."""
+    yield
+    if "rig" in request.fixturenames:
+        request.getfixturevalue("rig").ran.add(request.node.originalname)
+
+
 @pytest.fixture
 def umbel(rig: Rig) -> Service:
     return rig.services["umbel"]

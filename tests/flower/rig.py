@@ -5,16 +5,18 @@ from __future__ import annotations
 import http.client
 import json
 import sys
+import threading
 import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tests.flower.rows import row_of
 from tests.support.celery import ROOT, CeleryWorker
 from tests.support.environment import free_port, wait_until
 from tests.support.process import Process
@@ -46,6 +48,8 @@ class Service:
 
     name: str
     port: int
+    #: The rows that were asked, with the statuses of their answers.
+    asked: set[tuple[str, int]] = field(default_factory=set, compare=False)
 
     def ask(
         self,
@@ -69,6 +73,8 @@ class Service:
             connection.request(method, path, raw, sent)
             response = connection.getresponse()
             text = response.read().decode()
+            if row := row_of(method, path):
+                self.asked.add((row, response.status))
             return Reply(response.status, response.getheader("Content-Type") or "", text)
         finally:
             connection.close()
@@ -87,13 +93,25 @@ class Service:
 
 
 class Rig:
-    """Broker, worker, Umbel, and Flower where it is installed; ids of one task of each kind."""
+    """Broker, workers, Umbel, and Flower where it is installed; ids of one task of each kind."""
 
     def __init__(self, broker: str, backend: str, directory: Path, broker_api: str = "") -> None:
         """`broker_api`: of RabbitMQ's management API, which Flower asks for queues."""
         self.broker, self.backend = broker, backend
         self.directory = directory
         self.worker = CeleryWorker(self.broker, directory, backend=self.backend, hostname="w1@flower-test", args=["-E"])
+        #: One that does and refuses what the first does not: it knows other tasks, and scales its pool itself.
+        self.other = CeleryWorker(
+            self.broker,
+            directory,
+            app="tests.control.again_app",
+            hostname="w2@flower-test",
+            queues=["elsewhere"],
+            concurrency=1,
+            args=["--autoscale", "2,1", "worker.pool_restarts=true"],
+        )
+        #: The tests that have run on it.
+        self.ran: set[str] = set()
         celery = [sys.executable, "-m", "celery", "-A", APP, "-b", self.broker, "--result-backend", self.backend]
         api = ["--broker-api", broker_api] if broker_api else []
         options = ["-A", APP, "--broker", self.broker, "--result-backend", self.backend, *api]
@@ -113,7 +131,7 @@ class Rig:
         if self.flower is not None:
             self.flower.start()
         self.umbel.start()
-        self.worker.start()
+        together(self.worker, self.other)
         for service in self.services.values():
             wait_until(partial(self._ready, service), f"{service.name} seeing the worker", timeout=180)
         for service in self.services.values():
@@ -148,7 +166,7 @@ class Rig:
             answer = service.get("/api/workers", refresh="1")
         except OSError:
             return False
-        return answer.status == 200 and self.worker.hostname in answer.json
+        return answer.status == 200 and {self.worker.hostname, self.other.hostname} <= set(answer.json)
 
     def _seen(self, service: Service) -> bool:
         tasks = service.get("/api/tasks").json
@@ -157,9 +175,18 @@ class Rig:
 
     def stop(self) -> None:
         """Stop everything."""
-        for process in (self.flower, self.umbel, self.worker):
+        for process in (self.flower, self.umbel, self.worker, self.other):
             if process is not None:
                 process.kill()
+
+
+def together(*workers: CeleryWorker) -> None:
+    """Start workers at the same time."""
+    threads = [threading.Thread(target=worker.start) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def on_redis(server: RedisServer, number: int) -> str:

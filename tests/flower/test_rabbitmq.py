@@ -1,4 +1,4 @@
-"""Those checks of Flower's API that depend on the broker, once more on RabbitMQ; its queues tell more than Redis's."""
+"""Every check of Flower's API once more on RabbitMQ, whose queues tell more than Redis's."""
 
 from __future__ import annotations
 
@@ -10,21 +10,7 @@ from tests.conformance.source_rigs import unique
 from tests.flower.rig import BACKEND, Rig, Service, on_redis, running
 
 # Collected here, they are given this module's rig.
-from tests.flower.test_same import (  # noqa: F401
-    test_adding_and_cancelling_a_consumer,
-    test_an_eta_is_kept,
-    test_apply_waits_for_the_result,
-    test_growing_and_shrinking_a_pool,
-    test_one_task,
-    test_one_worker_tells_more,
-    test_rate_limits,
-    test_revoking_and_terminating,
-    test_starting_a_task_without_waiting,
-    test_tasks_by_id_with_flowers_keys_in_its_order,
-    test_time_limits,
-    test_what_a_worker_refuses,
-    test_workers_tell_what_they_answer_to_inspection,
-)
+from tests.flower.test_same import *  # noqa: F403
 from tests.services import RabbitMQServer, RedisServer, wait_until
 from tests.support.app import client
 
@@ -41,8 +27,8 @@ def rig(
         yield made
 
 
-def test_queue_lengths(service: Service, rig: Rig) -> None:
-    """What the worker holds is counted too: tasks with an ETA, revoked ones among them, until their time has come."""
+def test_queue_lengths_count_what_the_worker_holds(service: Service, rig: Rig) -> None:
+    """Tasks with an ETA, revoked ones among them, until their time has come."""
     producer = client(rig.broker, rig.backend)
     try:
         later = producer.send_task("support.add", (1, 2), countdown=86_400).id

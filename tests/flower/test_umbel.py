@@ -90,7 +90,7 @@ def test_every_change_is_in_the_audit_trail_with_its_replies(umbel: Service, rig
 
 
 def test_the_control_api_against_the_worker(umbel: Service, rig: Rig) -> None:
-    answer = umbel.ask("POST", "/api/v1/control/stats", body={})
+    answer = umbel.ask("POST", "/api/v1/control/stats", body={"destination": [rig.worker.hostname]})
     assert answer.status == 200
     (reply,) = answer.json["replies"]
     assert (reply["worker"], reply["outcome"]) == (rig.worker.hostname, "ok")
