@@ -417,9 +417,12 @@ def test_where_incidents_are_kept_each_rule_has_its_own_which_ends_with_the_last
     stage.commit()
     sent: list[Notice] = []
     failed(stage, *(f"t{number}" for number in range(30)))
-    one = Evaluator(
-        stage, replace(config, rules=[fails, replace(fails, name="also")]), send=lambda *a: sent.append(a[1]) or ""
-    )
+
+    def take(_place: Destination, notice: Notice, _once: str) -> str:
+        sent.append(notice)
+        return ""
+
+    one = Evaluator(stage, replace(config, rules=[fails, replace(fails, name="also")]), send=take)
     one.look()
     stage.clock.advance(1)
     one.look()

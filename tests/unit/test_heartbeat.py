@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from umbel.runtime import heartbeat
 from umbel.runtime.heartbeat import BEAT, PATIENCE, Herald, Sightings
 from umbel.settings import Settings
 from umbel.status import STALE, PartStatus, StatusFile
+from umbel.stores.journal import Entry, Kind
 from umbel.web.pipeline import PipelineWatch
 from umbel.web.readiness import Check, Level, judge
 
@@ -24,7 +26,7 @@ class Machine:
         self.stage = stage
         directory = stage.directory / name
         settings = Settings(store="postgresql://shared", data_dir=str(directory))
-        monkeypatch.setattr(heartbeat.socket, "gethostname", lambda: name)
+        monkeypatch.setattr(socket, "gethostname", lambda: name)
         self.directory = Path(settings.status_dir)
         self.herald = Herald(settings, stage.journal, stage.clock)
         self.sightings = Sightings(settings, stage.journal, stage.clock)
@@ -106,9 +108,9 @@ def test_clocks_may_differ_and_of_several_collectors_one_that_lives_counts(
     assert seen["collector"] == Check(Level.OK, "runs as pid 7 on pod-1"), "the first was killed, the second lives"
 
 
-def _skewed(machine: Machine) -> list[heartbeat.Entry]:
+def _skewed(machine: Machine) -> list[Entry]:
     """A beat of a machine whose clock is five minutes slow."""
     told = machine.sightings._board.read()["collect"]
     key = f"{machine.herald._place} collect"
     at = machine.stage.clock.now() - 300
-    return [heartbeat.Entry(heartbeat.Kind.PART, key, at, {"status": heartbeat._packed(told)})]
+    return [Entry(Kind.PART, key, at, {"status": heartbeat._packed(told)})]
