@@ -12,7 +12,7 @@ from umbel.clock import SystemClock
 def run() -> None:
     ahead = float(sys.argv.pop(1))
 
-    def now(self: SystemClock) -> float:
+    def now(self: SystemClock) -> float:  # noqa: ARG001 - it is a method
         return time.time() + ahead
 
     SystemClock.now = now  # type: ignore[method-assign]  # every part has its time from there
