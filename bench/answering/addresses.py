@@ -34,6 +34,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "/static/{version}/{name:path}": "files",
     "/inspect/{hostname:path}": "it waits for the worker",
     "/bulk/{run_id}": "there is no bulk action",
+    "/alerts/rule": "there is no rule",
     "/again/{task_id:path}": "it asks the result backend",
     "/start": "it needs the right to run tasks",
     "/api/task/result/{task_id:path}": "it asks the result backend",
