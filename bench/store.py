@@ -3,9 +3,9 @@
 `python bench/store.py --tasks 10_000_000 --engine sqlite --engine table`; two weeks of tasks, four events each, by one
 generator (`stores/history.py`), committed by each engine's own writer. With `--burst 2` the tasks of a commit begin
 within two seconds, as in life: evenly spread, a commit of a small history touches thousands of minutes and names.
-`server` is PostgreSQL or ClickHouse: an empty store at the URL in UMBEL_STORE. `table` is the yardstick: one plain
-SQLite table. Questions are asked at a tenth of the tasks and at all of them, after upkeep has finished. With `--keep
-DIRECTORY` the store stays there, before the drop of a day; `--ask DIRECTORY` asks one that was kept again, as often as
+`postgresql` and `clickhouse` start a server of their own on this machine; `server` is an empty store at the URL in
+UMBEL_STORE. `table` is the yardstick: one plain SQLite table. Questions are asked at a tenth of the tasks and at all of
+them, after upkeep has finished. With `--keep DIRECTORY` the store stays there, before the drop of a day; `--ask DIRECTORY` asks one that was kept again, as often as
 one likes, and fills nothing. What it prints is Markdown.
 """
 
@@ -18,12 +18,17 @@ import platform
 import resource
 import shutil
 import sqlite3
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+# The servers are those that the tests start.
+sys.path.append(str(Path(__file__).parent.parent))
 
 from stores.engines import ENGINES, Store, kept
 from stores.history import END, START, windows
@@ -43,19 +48,20 @@ class Fill:
 
     def __init__(self, engine: Store | Table) -> None:
         self._engine = engine
-        self.spent = self.cpu = 0.0
+        self.spent = self.cpu = self.server = 0.0
         self.tasks = self.writes = 0
         self.commits: list[float] = []
 
     def take(self, number: int, events: list, at: float) -> None:  # type: ignore[type-arg]
         tasks = gather(events)
         commit = Commit(at, tasks, stored=len(events), position=Position("bench", str(number)))
-        started, cpu = time.perf_counter(), time.process_time()
+        server, started, cpu = self._engine.server_cpu(), time.perf_counter(), time.process_time()
         self._engine.write(commit)
         self.commits.append(time.perf_counter() - started)
         self._engine.upkeep()
         self.spent += time.perf_counter() - started
         self.cpu += time.process_time() - cpu
+        self.server += self._engine.server_cpu() - server
         self.writes += len(tasks)
 
 
@@ -85,24 +91,26 @@ def ask(directory: Path, arguments: argparse.Namespace) -> None:
 
 def run(name: str, directory: Path, arguments: argparse.Namespace) -> None:
     head(name, f"{arguments.tasks:,} tasks", cpu=arguments.cpu)
-    engine = ENGINES[name](directory)
+    with closing(ENGINES[name](directory)) as engine:
+        fill_and_ask(engine, arguments)
+
+
+def fill_and_ask(engine: Store | Table, arguments: argparse.Namespace) -> None:
     fill = Fill(engine)
     clock = time.process_time if arguments.cpu else time.perf_counter
     count, window = arguments.tasks, arguments.window
     marks = {count * step // STEPS // window * window for step in range(1, STEPS + 1)}
     asked = {}
-    before = (0, 0.0, 0.0)
+    before = (0, 0.0, 0.0, 0.0)
     for number, events in enumerate(windows(count, window, arguments.late, arguments.burst)):
         done = min(count, (number + 1) * window)
         fill.take(number, events, START + (END - START) * done / count)
         if done in marks and done > before[0]:
-            wall, cpu = (done - before[0]) / (fill.spent - before[1]), (fill.cpu - before[2]) / (done - before[0])
-            print(f"- {done:,} tasks: {wall:,.0f} tasks/s, {cpu * 1e6:.1f} us CPU a task", flush=True)
-            before = (done, fill.spent, fill.cpu)
+            tell_rate(fill, done, before)
             if done == min(marks):
                 engine.settle()
                 asked[done] = measure(engine, clock)
-                before = (done, fill.spent, fill.cpu)
+            before = (done, fill.spent, fill.cpu, fill.server)
     ordered = sorted(fill.commits)
     print(
         f"- {count / fill.spent:,.0f} tasks/s in all, {fill.writes / count:.2f} writes a task, "
@@ -118,7 +126,6 @@ def run(name: str, directory: Path, arguments: argparse.Namespace) -> None:
     print(f"- {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB of memory at most")
     if not arguments.keep:
         drop(engine)
-    engine.close()
 
 
 def drop(engine: Store | Table) -> None:
@@ -128,6 +135,14 @@ def drop(engine: Store | Table) -> None:
     print(
         f"- a day dropped, {dropped:,} tasks, in {took:.0f} ms; the writer held up for at most {longest * 1e3:.0f} ms"
     )
+
+
+def tell_rate(fill: Fill, done: int, before: tuple[int, float, float, float]) -> None:
+    tasks, spent, cpu, server = before
+    new = done - tasks
+    beside = f", {(fill.server - server) / new * 1e6:.1f} in the server" if fill.server else ""
+    rate = f"{new / (fill.spent - spent):,.0f} tasks/s, {(fill.cpu - cpu) / new * 1e6:.1f} us CPU a task"
+    print(f"- {done:,} tasks: {rate}{beside}", flush=True)
 
 
 def table(asked: dict[int, dict[str, tuple[float, float, float]]]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from stores import servers
 from stores.history import DAY, END
 from stores.table import Table
 from umbel.clock import SystemClock
@@ -48,6 +50,10 @@ class Reading:
     def over_time(self, start: float, end: float, step: int) -> None:
         """Counts and latencies of each step: a heatmap."""
         self.reader.rollup(start, end, step)
+
+    def server_cpu(self) -> float:
+        """Seconds of CPU that a server has taken; 0 where there is none, or it is not ours to look at."""
+        return 0.0
 
     def bytes_a_task(self) -> Mapping[str, float]:
         """By what they are of."""
@@ -107,6 +113,12 @@ class Server(Store):
 
     STILL = 10.0
 
+    def __init__(self, url: str, cpu: servers.Cpu = lambda: 0.0, stack: ExitStack | None = None) -> None:
+        settings = replace(Settings(), store=url)
+        self._stack = stack or ExitStack()
+        self._cpu = cpu
+        super().__init__(open_writer(settings, SystemClock()), open_reader(settings, SystemClock()))
+
     def settle(self) -> None:
         size, since = -1, time.monotonic()
         while time.monotonic() - since < self.STILL:
@@ -116,11 +128,28 @@ class Server(Store):
             if now != size:
                 size, since = now, time.monotonic()
 
+    def server_cpu(self) -> float:
+        return self._cpu()
+
+    def close(self) -> None:
+        super().close()
+        self._stack.close()
+
 
 def server(_: Path) -> Store:
     """The store of `--store`, which should be empty."""
-    settings = replace(Settings(), store=os.environ[STORE])
-    return Server(open_writer(settings, SystemClock()), open_reader(settings, SystemClock()))
+    return Server(os.environ[STORE])
+
+
+def private(start: Callable[[Path], AbstractContextManager[tuple[str, servers.Cpu]]]) -> Callable[[Path], Store]:
+    """A store in a server of its own."""
+
+    def made(directory: Path) -> Store:
+        with ExitStack() as stack:
+            url, cpu = stack.enter_context(start(directory))
+            return Server(url, cpu, stack.pop_all())
+
+    return made
 
 
 def sqlite(directory: Path) -> Store:
@@ -137,6 +166,8 @@ def kept(directory: Path, budget: float = BUDGET) -> Reading:
 #: By name; `table` is the yardstick.
 ENGINES: Final[Mapping[str, Callable[[Path], Store | Table]]] = {
     "sqlite": sqlite,
+    "postgresql": private(servers.postgresql),
+    "clickhouse": private(servers.clickhouse),
     "server": server,
     "table": lambda directory: Table(directory / "table.db"),
 }

@@ -83,6 +83,10 @@ class Table:
     def _ask(self, sql: str, values: list[Any]) -> None:
         self._connection.execute(sql, values).fetchall()
 
+    def server_cpu(self) -> float:
+        """There is none."""
+        return 0.0
+
     def bytes_a_task(self) -> Mapping[str, float]:
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         count = self._connection.execute("SELECT count(*) FROM task").fetchone()[0]

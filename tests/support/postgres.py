@@ -9,8 +9,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import psycopg
 
@@ -20,6 +22,8 @@ from tests.support.process import Process
 #: Debian keeps the server's programs off PATH, one directory for each major version.
 DEBIAN = Path("/usr/lib/postgresql")
 ADVICE = "install it (Debian: apt-get install postgresql)"
+#: What is lost when the machine stops does not matter to a test.
+QUICK: Final = MappingProxyType({"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB"})
 USER, PASSWORD = "umbel", "a secret: 100%/#"
 
 
@@ -40,12 +44,13 @@ def _account() -> pwd.struct_passwd | None:
 
 
 class PostgresServer(Process):
-    """A server on 127.0.0.1 and a socket that keeps its data over restarts, though not over a power cut.
+    """A server on 127.0.0.1 and a socket that keeps its data over restarts, though by default not over a power cut.
 
     Its superuser is `umbel`, who needs the password except through the socket.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Mapping[str, str] = QUICK) -> None:
+        self._settings = settings
         self._account = _account()
         # Not below pytest's own directory, which only its owner may enter; and short, as a socket's path must be.
         self.directory = Path(tempfile.mkdtemp(prefix="umbel-pg-"))
@@ -87,9 +92,9 @@ class PostgresServer(Process):
         with (self.data / "postgresql.conf").open("a") as file:
             file.write(
                 f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = '{self.directory}'\n"
-                "fsync = off\nfull_page_writes = off\nshared_buffers = 64MB\nmax_connections = 60\n"
-                "lc_messages = 'C'\nlog_min_messages = warning\nmax_locks_per_transaction = 256\n"
+                "max_connections = 60\nlc_messages = 'C'\nlog_min_messages = warning\nmax_locks_per_transaction = 256\n"
             )
+            file.writelines(f"{name} = {value}\n" for name, value in self._settings.items())
 
     def url(self, database: str = "postgres", schema: str = "") -> str:
         """As `--store` takes it, through the socket."""
