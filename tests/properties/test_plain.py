@@ -17,9 +17,10 @@ from umbel.model.gather import Gatherer, events_of, gather, task_of, union
 from umbel.model.merge import fold
 from umbel.model.worker import fold_workers, saw_tasks
 from umbel.stores import sqlfile, sqlite
+from umbel.stores.cells import decode_cells
 from umbel.stores.sqlite.ids import bound_key
 from umbel.stores.sqlite.plain import PlainRows, rows_of, usual_rows
-from umbel.stores.sqlite.rollups import Rollups, decode_cells
+from umbel.stores.sqlite.rollups import Rollups
 from umbel.stores.sqlite.segment import MIGRATIONS
 from umbel.stores.sqlite.words import WordWriter
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from math import ceil, floor
 from typing import Final
 
@@ -12,6 +12,9 @@ from umbel.model.rollup import RUN, WAIT, RollupPoint, Series
 MINUTE: Final = 60
 HOUR: Final = 3_600
 DAY: Final = 86_400
+
+#: Days or hours since the epoch: the first, and how many or the one after the last.
+Run = tuple[int, int]
 
 
 def spans(start: float, end: float, step: int) -> list[tuple[int, int, int]]:
@@ -36,6 +39,25 @@ def _cover(first: int, end: int, levels: list[int]) -> Iterator[tuple[int, int, 
     yield from _cover(first, low * minutes, finer)
     yield level, low, high
     yield from _cover(high * minutes, end, finer)
+
+
+def cover(first: int, end: int, units: Collection[Run]) -> tuple[list[Run], list[Run]]:
+    """Which units (first, length) cover first <= at < end, each time the longest, and the gaps (first, end) left."""
+    longest: dict[int, int] = {}
+    for at, days in units:
+        if at + days <= end:
+            longest[at] = max(days, longest.get(at, 0))
+    taken, gaps = [], []
+    at = first
+    while at < end:
+        if at in longest:
+            taken.append((at, longest[at]))
+            at += longest[at]
+        else:
+            following = min((day for day in longest if day > at), default=end)
+            gaps.append((at, following))
+            at = following
+    return taken, gaps
 
 
 def point(at: int, name: str, cells: Mapping[int, int]) -> RollupPoint:

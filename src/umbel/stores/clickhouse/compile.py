@@ -7,13 +7,13 @@ A merged register is the register of one of the rows merged, so where a task mat
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from umbel.errors import QueryError
 from umbel.model.match import ascii_lower, text_test
-from umbel.model.query import NUMBERS, And, Compare, Field, Node, Not, Op, Or, span_of
+from umbel.model.query import And, Compare, Field, Node, Op, Or, span_of
+from umbel.stores import conditions
 from umbel.stores.clickhouse.facts import EXPRESSIONS
 from umbel.stores.clickhouse.rows import STATES
 
@@ -53,8 +53,6 @@ _NUMBER_COLUMNS: Final = {
 }
 #: What `Field.TEXT` searches.
 _ANY: Final = (Field.ID, Field.NAME, Field.WORKER, Field.ARGS, Field.KWARGS, Field.RESULT, Field.EXCEPTION)
-_TEXT_OPS: Final = (Op.EQ, Op.CONTAINS, Op.GLOB)
-_ORDER_OPS: Final = (Op.EQ, Op.LT, Op.LE, Op.GT, Op.GE)
 
 
 def compile_node(node: Node) -> Condition:
@@ -67,40 +65,33 @@ def compile_node(node: Node) -> Condition:
     return Condition(sql, hints, compiler.parameters, since, until)
 
 
-class _Compiler:
+class _Compiler(conditions.Compiler):
     """Collects the parameters; equal values share one."""
+
+    EVERY, NONE, STATES = "1", "0", STATES
 
     def __init__(self) -> None:
         self.parameters: dict[str, Any] = {}
         self._names: dict[tuple[str, Any], str] = {}
 
-    def node(self, node: Node) -> str:
-        if isinstance(node, Not):
-            return f"NOT ({self.node(node.node)})"
-        if isinstance(node, And | Or):
-            word, empty = (" AND ", "1") if isinstance(node, And) else (" OR ", "0")
-            return "(" + word.join(self.node(part) for part in node.nodes) + ")" if node.nodes else empty
-        return self._compare(node.field, node.op, node.value)
+    def number(self, field: Field, op: Op, value: float) -> str:
+        # What is absent compares as false, under NOT as well.
+        return f"ifNull({EXPRESSIONS[field]} {op.value} {self._mark(value, 'Float64')}, 0)"
 
-    def _compare(self, field: Field, op: Op, value: str | float) -> str:
-        if field is Field.TEXT:
-            return "(" + " OR ".join(self._any(part, op, value) for part in _ANY) + ")"
-        if field in NUMBERS:
-            if isinstance(value, str) or op not in _ORDER_OPS:
-                raise QueryError(f"{field.value}: cannot be compared with {op.value} {value}", 0)
-            # What is absent compares as false, under NOT as well.
-            return f"ifNull({EXPRESSIONS[field]} {op.value} {self._mark(float(value), 'Float64')}, 0)"
-        if not isinstance(value, str) or op not in _TEXT_OPS:
-            raise QueryError(f"{field.value}: cannot be compared with {op.value} {value}", 0)
-        if field is Field.STATE:
-            return f"f_top.3 IN ({_ranks(op, value)})"
+    def state(self, numbers: Sequence[int]) -> str:
+        return f"f_top.3 IN ({_ranks(numbers)})"
+
+    def text(self, field: Field, op: Op, value: str) -> str:
         return self._text(EXPRESSIONS[field], op, value)
 
-    def _any(self, field: Field, op: Op, value: str | float) -> str:
+    def any_text(self, op: Op, value: str) -> str:
+        return "(" + " OR ".join(self._any(field, op, value) for field in _ANY) + ")"
+
+    def _any(self, field: Field, op: Op, value: str) -> str:
         """The test of one field in a search of all texts: an id is to begin with what it is to contain."""
-        if field is Field.ID and op is Op.CONTAINS and isinstance(value, str):
+        if field is Field.ID and op is Op.CONTAINS:
             return f"startsWith(lower({EXPRESSIONS[field]}), {self._mark(ascii_lower(value), 'String')})"
-        return self._compare(field, op, value)
+        return self.text(field, op, value)
 
     def hint(self, node: Node) -> str | None:
         """A test that one row at least passes of each task that matches; None if any row might."""
@@ -114,7 +105,7 @@ class _Compiler:
             column, ops = _NUMBER_COLUMNS[field]
             return f"{column} {op.value} {self._mark(float(value), 'Float64')}" if op in ops else None
         if field is Field.STATE:
-            return f"top.rank IN ({_ranks(op, str(value))})"
+            return f"top.rank IN ({_ranks(self.states(op, str(value)))})"
         fields = _ANY if field is Field.TEXT else (field,)
         if not isinstance(value, str) or text_test(op, value)("") or any(f not in _TEXT_COLUMNS for f in fields):
             return None
@@ -136,9 +127,8 @@ class _Compiler:
         return f"{expression} LIKE {self._mark(like_pattern(value), 'String')}"
 
 
-def _ranks(op: Op, value: str) -> str:
-    matches = text_test(op, value)
-    return ",".join(["99", *(str(rank) for rank, state in enumerate(STATES) if matches(state.value))])
+def _ranks(numbers: Sequence[int]) -> str:
+    return ",".join(map(str, [99, *numbers]))
 
 
 def like_pattern(value: str) -> str:

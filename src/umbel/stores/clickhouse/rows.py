@@ -14,35 +14,14 @@ import msgspec
 from umbel.model.merge import (
     HISTORY,
     RUN_REGISTERS,
-    Cancelled,
     Custom,
     Description,
     Failed,
-    Received,
-    Rejected,
-    Retried,
-    Revoked,
     Run,
-    Sent,
-    Started,
-    Succeeded,
     Task,
 )
 from umbel.model.task import State, epoch, exception_type
-
-#: Kinds of runs by their stored number: part of the stored form, only ever extended.
-KINDS: Final[tuple[type[Any], ...]] = (
-    Sent,
-    Received,
-    Started,
-    Succeeded,
-    Failed,
-    Retried,
-    Rejected,
-    Revoked,
-    Cancelled,
-)
-KIND_NUMBER: Final = {kind: number for number, kind in enumerate(KINDS)}
+from umbel.stores.kinds import KIND_NUMBER, KINDS
 
 #: States by rank, as `top` stores it; among equal times the greater one wins. Part of the stored form.
 STATES: Final = (

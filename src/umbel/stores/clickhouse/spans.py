@@ -19,8 +19,9 @@ from umbel.model.merge import HISTORY, Rejected, Retried
 from umbel.model.rollup import Series
 from umbel.stores.clickhouse.connection import Connection
 from umbel.stores.clickhouse.facts import RUN, WAIT, facts_in
-from umbel.stores.clickhouse.rows import FAILED_RANK, KIND_NUMBER, REVOKED_RANK, SUCCEEDED_RANK
+from umbel.stores.clickhouse.rows import FAILED_RANK, REVOKED_RANK, SUCCEEDED_RANK
 from umbel.stores.clickhouse.scan import Range
+from umbel.stores.kinds import KIND_NUMBER
 from umbel.stores.sqlfile import load
 
 #: The code of a failure, with its exception's type.

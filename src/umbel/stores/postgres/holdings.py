@@ -8,8 +8,8 @@ from umbel.clock import Clock
 from umbel.model.holdings import Part, RetentionEffect, cutoffs, rule_of
 from umbel.model.holdings import preview as of_parts
 from umbel.retention import Retention
+from umbel.stores.kinds import STATES
 from umbel.stores.postgres.parts import names
-from umbel.stores.postgres.rows import STATES
 from umbel.stores.postgres.scan import Listed, parts_of
 from umbel.stores.postgres.sessions import ReadSession
 from umbel.stores.postgres.text import told

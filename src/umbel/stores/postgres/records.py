@@ -28,20 +28,8 @@ from umbel.model.merge import (
     Task,
 )
 from umbel.model.task import State, Summary
+from umbel.stores.kinds import KIND_NUMBER, KINDS
 
-#: Kinds of runs by their stored number in a history.
-_KINDS: Final[tuple[type[Any], ...]] = (
-    Sent,
-    Received,
-    Started,
-    Succeeded,
-    Failed,
-    Retried,
-    Rejected,
-    Revoked,
-    Cancelled,
-)
-_KIND_NUMBER: Final = {kind: number for number, kind in enumerate(_KINDS)}
 #: Places in a body: the description, nine registers of runs, the custom one, the history.
 _PLACES: Final = 12
 
@@ -77,7 +65,7 @@ def body_of(task: Task, summary: Summary) -> bytes:
             astuple(task.revoked) if task.revoked else None,
             astuple(task.cancelled) if task.cancelled else None,
             astuple(task.custom) if task.custom else None,
-            [[_KIND_NUMBER[type(run)], *astuple(run)] for run in task.history],
+            [[KIND_NUMBER[type(run)], *astuple(run)] for run in task.history],
         ]
     while body and not body[-1]:
         body.pop()
@@ -134,5 +122,5 @@ def _to_raised(fields: list[Any], shown: tuple[str, str]) -> list[Any]:
 
 def _to_run(fields: list[Any]) -> Run:
     kind, *values = fields
-    run: Run = _KINDS[kind](*values)
+    run: Run = KINDS[kind](*values)
     return run

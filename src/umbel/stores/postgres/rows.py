@@ -6,22 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from umbel.model.merge import Task
-from umbel.model.task import State, Summary, exception_type
+from umbel.model.task import Summary, exception_type
+from umbel.stores.kinds import STATE_NUMBER, STATES
 from umbel.stores.postgres.records import body_of, task_of, traceback_of
 from umbel.stores.postgres.text import stored, told
-
-#: States by their stored number: part of the stored form, only ever extended.
-STATES: Final = (
-    State.PENDING,
-    State.RECEIVED,
-    State.STARTED,
-    State.RETRY,
-    State.REJECTED,
-    State.SUCCESS,
-    State.FAILURE,
-    State.REVOKED,
-)
-STATE_NUMBER: Final = {state: number for number, state in enumerate(STATES)}
 
 #: The columns of `task_row` and their types.
 COLUMNS: Final = {

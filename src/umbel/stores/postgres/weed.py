@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from umbel.retention import Retention
+from umbel.stores.kinds import STATE_NUMBER, STATES
 from umbel.stores.postgres.parts import Part
-from umbel.stores.postgres.rows import STATE_NUMBER, STATES
 from umbel.stores.postgres.session import Session
 from umbel.stores.postgres.text import like_pattern
 

@@ -14,8 +14,9 @@ from umbel.model.query import Field, Node, Order, Page
 from umbel.model.tally import FACETS, Tally
 from umbel.model.task import Summary, exception_type
 from umbel.stores.base import Count, TaskPage
+from umbel.stores.kinds import STATES
 from umbel.stores.sqlite.compile import Condition, compile_node
-from umbel.stores.sqlite.rows import STATES, SUMMARY_COLUMNS, summary_of
+from umbel.stores.sqlite.rows import SUMMARY_COLUMNS, summary_of
 from umbel.stores.sqlite.scan import Scan, Stretch
 from umbel.stores.sqlite.sessions import OpenSegment, Session
 

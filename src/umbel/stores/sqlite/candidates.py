@@ -10,12 +10,12 @@ from typing import Final
 from umbel.model.match import text_test
 from umbel.model.query import CONTENTS, DURATIONS, TIMES, And, Compare, Field, Node, Not, Op, Or
 from umbel.model.task import ENDED
+from umbel.stores.kinds import STATES
 from umbel.stores.sqlite.bitmaps import REST, ZONE, Kind, coarse, number_of
 from umbel.stores.sqlite.blocks import SQL
 from umbel.stores.sqlite.compile import ids_beginning
 from umbel.stores.sqlite.grams import grams_of, match_of
 from umbel.stores.sqlite.ids import to_key
-from umbel.stores.sqlite.rows import STATES
 from umbel.stores.sqlite.sessions import SQL as SEGMENT
 from umbel.stores.sqlite.sessions import OpenSegment, Sealed
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from umbel.errors import QueryError
 from umbel.model.match import ascii_lower, text_test
-from umbel.model.query import NUMBERS, And, Field, Node, Not, Op, Or, span_of
+from umbel.model.query import Field, Node, Op, span_of
+from umbel.stores import conditions
+from umbel.stores.kinds import STATES
 from umbel.stores.sqlite.ids import to_key
-from umbel.stores.sqlite.rows import STATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +60,6 @@ _IDS: Final = {
 }
 #: What `Field.TEXT` searches, besides ids.
 ANY_TEXT: Final = (Field.NAME, Field.WORKER, Field.ARGS, Field.KWARGS, Field.RESULT, Field.EXCEPTION)
-_OPERATORS: Final[dict[Op, Callable[[Any, Any], bool]]] = {
-    Op.EQ: operator.eq,
-    Op.LT: operator.lt,
-    Op.LE: operator.le,
-    Op.GT: operator.gt,
-    Op.GE: operator.ge,
-}
 #: Ids that are no UUIDs come before all others.
 _BEGINS: Final = "SELECT n FROM task WHERE id < x'' AND substr(lower(id), 1, length(?1)) = ?1"
 _BETWEEN: Final = "SELECT n FROM task WHERE id BETWEEN ? AND ?"
@@ -78,43 +70,36 @@ _IN_UUID: Final = re.compile(r"[0-9a-f-]*").fullmatch
 def compile_node(node: Node) -> Condition:
     """The SQL of a condition; raises `QueryError` for a comparison that makes no sense."""
     compiler = _Compiler()
-    sql = compiler.node(node, negated=False)
+    sql = compiler.node(node)
     since, until = span_of(node)
     return Condition(sql, tuple(compiler.parameters), compiler.texts, since, until)
 
 
-class _Compiler:
+class _Compiler(conditions.Compiler):
     """Collects the parameters in the order in which their marks appear."""
+
+    EVERY, NONE, STATES = "1", "0", STATES
 
     def __init__(self) -> None:
         self.parameters: list[Any] = []
         self.texts = False
 
-    def node(self, node: Node, *, negated: bool) -> str:
-        if isinstance(node, Not):
-            return f"NOT ({self.node(node.node, negated=True)})"
-        if isinstance(node, And | Or):
-            word, empty = (" AND ", "1") if isinstance(node, And) else (" OR ", "0")
-            return (
-                "(" + word.join(self.node(part, negated=negated) for part in node.nodes) + ")" if node.nodes else empty
-            )
-        sql = self._compare(node.field, node.op, node.value)
-        # What is absent compares as false; under NOT that must not stay unknown.
-        return f"coalesce({sql}, 0)" if negated else sql
+    def known(self, field: Field, sql: str) -> str:
+        del field
+        return f"coalesce({sql}, 0)"
 
-    def _compare(self, field: Field, op: Op, value: str | float) -> str:
-        if field is Field.TEXT and isinstance(value, str):
-            if op is Op.CONTAINS:
-                tests = [self._compare(part, op, value) for part in ANY_TEXT] + [self._begins(value)]
-            else:
-                tests = [self._compare(part, op, value) for part in (*ANY_TEXT, Field.ID)]
-            return "(" + " OR ".join(f"coalesce({test}, 0)" for test in tests) + ")"
-        if field in NUMBERS:
-            return self._number(field, op, value)
-        if not isinstance(value, str) or op not in (Op.EQ, Op.CONTAINS, Op.GLOB):
-            raise QueryError(f"{field.value}: cannot be compared with {op.value} {value}", 0)
-        if field is Field.STATE:
-            return self._state(op, value)
+    def any_text(self, op: Op, value: str) -> str:
+        tests = [self.text(field, op, value) for field in ANY_TEXT]
+        tests.append(self._begins(value) if op is Op.CONTAINS else self.text(Field.ID, op, value))
+        return "(" + " OR ".join(f"coalesce({test}, 0)" for test in tests) + ")"
+
+    def number(self, field: Field, op: Op, value: float) -> str:
+        return f"{_NUMBERS[field]} {op.value} {self._mark(value)}"
+
+    def state(self, numbers: Sequence[int]) -> str:
+        return f"task.state IN ({','.join(map(str, numbers))})"
+
+    def text(self, field: Field, op: Op, value: str) -> str:
         if field in _WORDS:
             return self._word(_WORDS[field], op, value)
         if field in _IDS:
@@ -125,16 +110,6 @@ class _Compiler:
     def _mark(self, value: Any) -> str:
         self.parameters.append(value)
         return "?"
-
-    def _number(self, field: Field, op: Op, value: str | float) -> str:
-        if isinstance(value, str) or op not in _OPERATORS:
-            raise QueryError(f"{field.value}: cannot be compared with {op.value} {value}", 0)
-        return f"{_NUMBERS[field]} {op.value} {self._mark(value)}"
-
-    def _state(self, op: Op, value: str) -> str:
-        matches = text_test(op, value)
-        numbers = ",".join(str(number) for number, state in enumerate(STATES) if matches(state.value))
-        return f"task.state IN ({numbers})"
 
     def _word(self, column: str, op: Op, value: str) -> str:
         if op is Op.GLOB and "*" not in value:

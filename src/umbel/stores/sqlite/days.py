@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from umbel.model.series import DAY
+from umbel.stores.cells import Cells, add, decode_cells
 from umbel.stores.sqlite.catalog import Catalog
-from umbel.stores.sqlite.rollups import Cells, decode_cells
 from umbel.stores.sqlite.segment import SegmentInfo
 from umbel.stores.sqlite.shelf import Shelf
 
@@ -53,13 +53,6 @@ def _fold_block(catalog: Catalog) -> None:
             for name, cells in catalog.unit(half, days // 2):
                 add(names.setdefault(name, {}), decode_cells(cells))
         catalog.put_block(first, days, names)
-
-
-def add(into: Cells, cells: Cells) -> None:
-    """Add counts to counts."""
-    get = into.get
-    for code, count in cells.items():
-        into[code] = get(code, 0) + count
 
 
 def _missing(infos: list[SegmentInfo], newest: SegmentInfo, known: set[int]) -> int | None:

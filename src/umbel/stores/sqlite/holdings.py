@@ -9,8 +9,8 @@ from umbel.clock import Clock
 from umbel.model.holdings import Part, RetentionEffect, cutoffs, rule_of
 from umbel.model.holdings import preview as of_parts
 from umbel.retention import Retention
+from umbel.stores.kinds import STATES
 from umbel.stores.sqlite.files import with_companions
-from umbel.stores.sqlite.rows import STATES
 from umbel.stores.sqlite.sessions import Listed, Session
 
 

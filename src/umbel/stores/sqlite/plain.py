@@ -21,10 +21,11 @@ from umbel.model.merge import Task
 from umbel.model.rollup import RUN, WAIT, Series, contribution
 from umbel.model.task import State, exception_type, queue_of, summarize, wait_seconds
 from umbel.model.usual import Alike
+from umbel.stores.kinds import STATE_NUMBER
 from umbel.stores.sqlite.ids import BoundKey, bound_key
 from umbel.stores.sqlite.records import record_row
 from umbel.stores.sqlite.rollups import CELL_BITS, Added, added
-from umbel.stores.sqlite.rows import ITSELF, NONE, STATE_NUMBER, task_row
+from umbel.stores.sqlite.rows import ITSELF, NONE, task_row
 from umbel.stores.sqlite.words import REMEMBERED, WordWriter
 
 #: What the rows of usual tasks that are alike share: the numbers of name, worker and queue, and the body of the record.

@@ -13,14 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from umbel.model.merge import (
-    Cancelled,
     Custom,
     Description,
     Failed,
     Received,
-    Rejected,
     Retried,
-    Revoked,
     Run,
     Sent,
     Started,
@@ -28,21 +25,8 @@ from umbel.model.merge import (
     Task,
 )
 from umbel.model.task import State, Summary
+from umbel.stores.kinds import KIND_NUMBER, KINDS
 from umbel.stores.sqlite.words import Word
-
-#: Kinds of runs by their stored number in a history.
-_KINDS: Final[tuple[type[Any], ...]] = (
-    Sent,
-    Received,
-    Started,
-    Succeeded,
-    Failed,
-    Retried,
-    Rejected,
-    Revoked,
-    Cancelled,
-)
-_KIND_NUMBER: Final = {kind: number for number, kind in enumerate(_KINDS)}
 
 _FAILURE: Final = State.FAILURE
 _RETRY: Final = State.RETRY
@@ -155,7 +139,7 @@ def _inline(run: Run, word: Callable[[Word], int]) -> list[Any]:
     if isinstance(run, Sent):
         return [0, word((run.client, run.queue, run.exchange, run.routing_key)), run.at, run.retries]
     at, worker, pid, *fields = msgspec.structs.astuple(run)
-    return [_KIND_NUMBER[type(run)], word((worker, pid)), at, *fields]
+    return [KIND_NUMBER[type(run)], word((worker, pid)), at, *fields]
 
 
 def task_of(summary: Summary, row: Sequence[Any], word: Callable[[int], Any]) -> Task:
@@ -222,4 +206,4 @@ def _to_raised(stored: Any, summary: Summary, traceback: str, word: Callable[[in
 
 def _to_run(stored: list[Any], word: Callable[[int], Any]) -> Any:
     kind, who, at, *fields = stored
-    return _KINDS[kind](at, *word(who), *fields)
+    return KINDS[kind](at, *word(who), *fields)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from umbel.model.rollup import RUN, WAIT, Contribution, Series
 from umbel.model.series import DAY, HOUR, MINUTE
 from umbel.model.usual import Alike
+from umbel.stores.cells import Cells, decode_cells, pack_cells
 from umbel.stores.sqlfile import load
 from umbel.stores.sqlite.words import WordWriter
 
@@ -21,12 +20,9 @@ ALL: Final = 0
 #: Cells kept decoded between commits by the newest segment; then all are forgotten and read again.
 CELLS_KEPT: Final = 200_000
 
-Cells = dict[int, int]
 _Row = tuple[int, int, int]
 
 _SQL: Final = load(Path(__file__).with_name("segment.sql"))
-_pack: Final = msgspec.msgpack.Encoder().encode
-decode_cells: Final[Callable[[bytes], Cells]] = msgspec.msgpack.Decoder(dict[int, int]).decode
 
 
 #: What one task adds: its name, its cells in one number each (minute << CELL_BITS | code), its exception if it failed.
@@ -119,7 +115,7 @@ class Rollups:
                     cells.pop(code, None)
             self._kept_cells += len(cells) - size
             if cells:
-                puts.append((*row, bytearray(_pack(cells))))
+                puts.append((*row, bytearray(pack_cells(cells))))
             else:
                 drops.append(row)
         self._connection.executemany(_SQL["put_rollup"], puts)

@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from umbel.model.task import ENDED, State, Summary, exception_type
+from umbel.model.task import ENDED, Summary, exception_type
+from umbel.stores.kinds import STATE_NUMBER, STATES
 from umbel.stores.sqlite.ids import BoundKey, bound_key, to_text
 
-#: States by their stored number: part of the stored form, only ever extended.
-STATES: Final = (
-    State.PENDING,
-    State.RECEIVED,
-    State.STARTED,
-    State.RETRY,
-    State.REJECTED,
-    State.SUCCESS,
-    State.FAILURE,
-    State.REVOKED,
-)
-STATE_NUMBER: Final = {state: number for number, state in enumerate(STATES)}
 ENDED_NUMBERS: Final = frozenset(STATE_NUMBER[state] for state in ENDED)
 
 

@@ -15,12 +15,12 @@ from typing import Final
 from umbel.errors import StoreError
 from umbel.private import private_file
 from umbel.retention import Retention
+from umbel.stores.kinds import STATES
 from umbel.stores.sqlite import bitmaps
 from umbel.stores.sqlite.blocks import SQL, Blocks, Record, pack_blocks
 from umbel.stores.sqlite.bundles import Bundles, has_bundles
 from umbel.stores.sqlite.connect import guard, migrate
 from umbel.stores.sqlite.files import delete
-from umbel.stores.sqlite.rows import STATES
 from umbel.stores.sqlite.segment import MIGRATIONS
 
 #: Bytes of index entries that are sorted in memory before they are written.

@@ -18,11 +18,11 @@ from typing import Final
 from umbel.errors import StoreError
 from umbel.retention import Retention
 from umbel.stores.base import Maintenance
+from umbel.stores.kinds import STATES
 from umbel.stores.sqlite.cache import Entry
 from umbel.stores.sqlite.catalog import Catalog
 from umbel.stores.sqlite.connect import Damaged
 from umbel.stores.sqlite.files import delete, size
-from umbel.stores.sqlite.rows import STATES
 from umbel.stores.sqlite.seal import seal
 from umbel.stores.sqlite.segment import Segment, SegmentInfo
 from umbel.stores.sqlite.shelf import Shelf

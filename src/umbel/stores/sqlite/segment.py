@@ -15,6 +15,7 @@ from umbel.model.rollup import contribution
 from umbel.model.task import ENDED
 from umbel.model.usual import Alike
 from umbel.stores import migrate
+from umbel.stores.cells import Cells, decode_cells
 from umbel.stores.sqlfile import load
 from umbel.stores.sqlite.blocks import SQL, Blocks, Record
 from umbel.stores.sqlite.bundles import FEWEST, Bundles, Row, pack_bundle
@@ -25,7 +26,7 @@ from umbel.stores.sqlite.connect import migrate as apply_migrations
 from umbel.stores.sqlite.ids import BoundKey, Key, bound_key
 from umbel.stores.sqlite.plain import PlainRows, Shared, rows_of, usual_rows
 from umbel.stores.sqlite.records import task_of
-from umbel.stores.sqlite.rollups import Added, Cells, Rollups, added, decode_cells
+from umbel.stores.sqlite.rollups import Added, Rollups, added
 from umbel.stores.sqlite.rows import ENDED_NUMBERS, SUMMARY_COLUMNS, summary_of
 from umbel.stores.sqlite.words import WordReader, WordWriter
 

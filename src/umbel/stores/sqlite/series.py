@@ -7,10 +7,9 @@ from math import ceil, floor
 from typing import Final
 
 from umbel.model.rollup import RollupPoint
-from umbel.model.series import DAY, HOUR, MINUTE, point, spans
+from umbel.model.series import DAY, HOUR, MINUTE, cover, point, spans
 from umbel.stores.base import ExceptionCount
-from umbel.stores.sqlite.days import add
-from umbel.stores.sqlite.rollups import Cells, decode_cells
+from umbel.stores.cells import Cells, add, decode_cells
 from umbel.stores.sqlite.sessions import SQL, Listed, OpenSegment, Session
 
 #: Rows of one kind: step, first, end.
@@ -54,19 +53,11 @@ def _summed(session: Session, asked: list[Span], names: dict[str, Cells]) -> lis
         if since is None or session.version < since:
             left.append((level, first, last))
             continue
-        # Of the sums that begin at a day or an hour the longest that fits.
-        found: dict[int, int] = dict(session.query(units, first, last))
-        at = first
-        while at < last:
-            length = found.get(at)
-            if length is None:
-                following = min((other for other in found if other > at), default=last)
-                left.append((level, at, following))
-                at = following
-                continue
+        sums, gaps = cover(first, last, session.query(units, first, last))
+        left += [(level, *gap) for gap in gaps]
+        for at, length in sums:
             for name, cells in session.query(rollups, at, length):
                 add(names.setdefault(name, {}), decode_cells(cells))
-            at += length
     return left
 
 
