@@ -22,13 +22,15 @@ from tests.support.postgres import PASSWORD, USER, PostgresServer
 from umbel.errors import StoreBusy, StoreError
 from umbel.model.event import AnyEvent, EventClass, TaskFailed, TaskReceived
 from umbel.model.ledger import LedgerEntry, Quarantined, Reason
-from umbel.model.query import NUMBERS, And, Compare, Field, Not, Op, Page
+from umbel.model.query import NUMBERS, And, Compare, Field, Not, Op, Order, Page
 from umbel.model.worker import Worker
 from umbel.retention import parse_retention
 from umbel.runtime.stores import shown
 from umbel.stores.base import Commit, Position
-from umbel.stores.postgres import PostgresKeeper, PostgresReader, PostgresWriter, books, path_of
+from umbel.stores.postgres import PostgresKeeper, PostgresReader, PostgresWriter, books, path_of, zones
+from umbel.stores.postgres.compile import compile_node
 from umbel.stores.postgres.connect import Connection, connect
+from umbel.stores.postgres.scan import Scan
 from umbel.stores.postgres.target import Target
 from umbel.stores.postgres.text import key_of, sought, stored, told
 
@@ -376,3 +378,34 @@ def test_space_is_given_back_while_collectors_are_connected(rig: PostgresRig) ->
     assert any(finding.what.startswith("task_000001: ") for finding in told)
     writer.write(commit(task_events("new")))
     assert reader.state().tasks == 5
+
+
+# Zones
+
+
+@given(st.integers(0, 20_000), st.integers(0, 20_000), st.sets(st.integers(0, 9)))
+def test_ranges_leave_out_the_zones_that_are_passed_over_and_nothing_else(
+    low: int, high: int, passed: set[int]
+) -> None:
+    found = [n for first, end in zones.ranges(low, high, passed) for n in range(first, end)]
+    assert found == [n for n in range(low, high) if n // zones.SIZE not in passed]
+
+
+def test_searches_for_times_pass_over_zones_and_find_what_came_late(
+    rig: PostgresRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zones, "SIZE", 4)
+    writer, reader = rig.writer(small=False), rig.reader()
+    for n in range(60):
+        writer.write(commit(ended(f"t{n}", START + 100 * n), at=START))
+    late = TaskFailed(hostname="w1@a", pid=1, timestamp=START + 3_010, uuid="t2", exception="ValueError('x')")
+    writer.write(commit([late], at=START))
+    finished = And((Compare(Field.FINISHED, Op.GT, START + 3_000), Compare(Field.FINISHED, Op.LT, START + 3_050)))
+    assert [task.id for task in all_tasks(reader, finished)] == ["t30", "t2"]
+    scan = reader._sessions.ask(lambda session: Scan(session, compile_node(finished), Order.NEWEST, None))
+    assert sum(high - low for _, low, high in scan._ranges()) <= 3 * zones.SIZE
+    with closing(connect(path_of(rig.url), "test", {})) as connection:
+        # An older Umbel's collector commits: it says nothing of zones.
+        connection.execute("UPDATE task SET finished_at = %s WHERE id = 't50'", (START + 3_020,))
+        connection.execute("UPDATE book SET commits = commits + 1")
+    assert [task.id for task in all_tasks(reader, finished)] == ["t50", "t30", "t2"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from umbel.errors import QueryError
-from umbel.model.match import ascii_lower, text_test
-from umbel.model.query import NUMBERS, And, Compare, Field, Node, Not, Op, Or, span_of
-from umbel.stores.postgres.rows import STATES
+from umbel.model.match import ascii_lower
+from umbel.model.query import DURATIONS, NUMBERS, And, Compare, Field, Node, Op, span_of
+from umbel.stores import conditions
+from umbel.stores.kinds import STATES
+from umbel.stores.postgres.facets import INDEXED, bucket, bucket_of
 from umbel.stores.postgres.text import escaped, like_pattern, sought
 
 
@@ -26,8 +28,6 @@ class Condition:
     hint_parameters: tuple[str, ...] = ()
 
 
-#: Characters of a text in an index; see the migrations.
-INDEXED: Final = 200
 _NUMBERS: Final = {
     Field.RUN: "run",
     Field.WAIT: "wait",
@@ -57,13 +57,16 @@ ALL_TEXTS: Final = "lower(" + " || E'\\n' || ".join(("id", *(_TEXTS[field] for f
 _INDEXED: Final = frozenset({*_ANY, Field.TEXT})
 #: Characters of an entry of that index.
 GRAM: Final = 3
-_COMPARISONS: Final = frozenset({Op.EQ, Op.LT, Op.LE, Op.GT, Op.GE})
+#: Texts of which the beginning is indexed, in all parts or in those that are over.
+_BEGINNINGS: Final = frozenset({"name", "parent", "worker", "queue"})
+#: How the bucket of a duration compares where the duration does.
+_BUCKETS: Final = {Op.EQ: "=", Op.LT: "<=", Op.LE: "<=", Op.GT: ">=", Op.GE: ">="}
 
 
 def compile_node(node: Node) -> Condition:
     """The SQL of a condition; raises `QueryError` for a comparison that makes no sense."""
     compiler = _Compiler()
-    sql = compiler.node(node, negated=False)
+    sql = compiler.node(node)
     since, until = span_of(node)
     hints = [pattern for part in (node.nodes if isinstance(node, And) else (node,)) if (pattern := _pattern(part))]
     hint = " AND ".join([f"{ALL_TEXTS} LIKE %s"] * len(hints))
@@ -80,59 +83,43 @@ def _pattern(node: Node) -> str | None:
     return f"%{'%'.join(ascii_lower(escaped(piece)) for piece in pieces)}%"
 
 
-class _Compiler:
+class _Compiler(conditions.Compiler):
     """Collects the parameters in the order in which their marks appear."""
+
+    EVERY, NONE, STATES = "true", "false", STATES
 
     def __init__(self) -> None:
         self.parameters: list[Any] = []
 
-    def node(self, node: Node, *, negated: bool) -> str:
-        if isinstance(node, Not):
-            return f"NOT ({self.node(node.node, negated=True)})"
-        if isinstance(node, And | Or):
-            word, empty = (" AND ", "true") if isinstance(node, And) else (" OR ", "false")
-            parts = [self.node(part, negated=negated) for part in node.nodes]
-            return f"({word.join(parts)})" if parts else empty
-        sql = self._compare(node.field, node.op, node.value)
-        # What is absent compares as false; under NOT that must not stay unknown.
-        return f"coalesce({sql}, false)" if negated and node.field in NUMBERS else sql
+    def known(self, field: Field, sql: str) -> str:
+        return f"coalesce({sql}, false)" if field in NUMBERS else sql
 
-    def _compare(self, field: Field, op: Op, value: str | float) -> str:
-        if field is Field.TEXT:
-            tests = [self._compare(part, op, value) for part in _ANY]
-            return f"({' OR '.join(tests)} OR {self._any_id(op, value)})"
-        if field in NUMBERS:
-            return self._number(field, op, value)
-        if not isinstance(value, str) or op not in (Op.EQ, Op.CONTAINS, Op.GLOB):
-            raise QueryError(f"{field.value}: cannot be compared with {op.value} {value}", 0)
-        if field is Field.STATE:
-            return self._state(op, value)
-        return self._text(_TEXTS[field], op, value)
-
-    def _any_id(self, op: Op, value: str | float) -> str:
-        """The test of an id in a search of all texts: it is to begin with what it is to contain."""
-        if op is Op.CONTAINS and isinstance(value, str):
-            return f"starts_with(lower(id), {self._mark(ascii_lower(sought(value)))})"
-        return self._compare(Field.ID, op, value)
+    def any_text(self, op: Op, value: str) -> str:
+        tests = [self.text(field, op, value) for field in _ANY]
+        # Of an id a search of all texts asks that it begins with what the others are to contain.
+        if op is Op.CONTAINS:
+            tests.append(f"starts_with(lower(id), {self._mark(ascii_lower(sought(value)))})")
+        else:
+            tests.append(self.text(Field.ID, op, value))
+        return f"({' OR '.join(tests)})"
 
     def _mark(self, value: Any) -> str:
         self.parameters.append(value)
         return "%s"
 
-    def _number(self, field: Field, op: Op, value: str | float) -> str:
-        if isinstance(value, str) or op not in _COMPARISONS:
-            raise QueryError(f"{field.value}: cannot be compared with {op.value} {value}", 0)
-        return f"{_NUMBERS[field]} {op.value} {self._mark(float(value))}::double precision"
+    def number(self, field: Field, op: Op, value: float) -> str:
+        column = _NUMBERS[field]
+        exact = f"{column} {op.value} {self._mark(value)}::double precision"
+        if field not in DURATIONS:
+            return exact
+        return f"({exact} AND {bucket(column)} {_BUCKETS[op]} {self._mark(bucket_of(value))}::integer)"
 
-    def _state(self, op: Op, value: str) -> str:
-        matches = text_test(op, value)
-        numbers = [number for number, state in enumerate(STATES) if matches(state.value)]
+    def state(self, numbers: Sequence[int]) -> str:
         return f"state = ANY({self._mark(numbers)}::smallint[])"
 
-    def _text(self, column: str, op: Op, value: str) -> str:
-        if op is Op.GLOB and "*" not in value:
-            op = Op.EQ
-        if op is Op.EQ:
+    def text(self, field: Field, op: Op, value: str) -> str:
+        column = _TEXTS[field]
+        if op is Op.EQ or (op is Op.GLOB and "*" not in value):
             return self._equal(column, sought(value))
         if op is Op.CONTAINS:
             return f"strpos(lower({column}), {self._mark(ascii_lower(sought(value)))}) > 0"
@@ -140,6 +127,6 @@ class _Compiler:
 
     def _equal(self, column: str, value: str) -> str:
         whole = f"{column} = {self._mark(value)}"
-        if column not in ("name", "parent") or not value:
+        if column not in _BEGINNINGS or not value:
             return whole
         return f"({whole} AND left({column}, {INDEXED}) = {self._mark(value[:INDEXED])})"

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from umbel.stores.postgres.schema import BEGIN_PART
 from umbel.stores.postgres.session import LOCK_TIMEOUT, Session
+from umbel.stores.postgres.sums import SQL as SUMS
 
 #: Partitioned by part, in the order in which a part leaves them: once its tasks are gone, nobody adds to the others.
 TABLES: Final = ("task", "rollup", "exception")
@@ -119,6 +120,8 @@ def drop(session: Session, part: Part) -> int:
     if not part.dropping:
         with session.connection.transaction():
             session.execute("set_dropping", part.number)
+            # They count what goes.
+            session.connection.execute(SUMS["forget"])
             session.execute("touch", session.slot)
     session.connection.execute("SELECT set_config('lock_timeout', %s, false)", (DROP_PATIENCE,))
     try:
@@ -131,7 +134,10 @@ def drop(session: Session, part: Part) -> int:
             session.connection.execute("SELECT set_config('lock_timeout', %s, false)", (LOCK_TIMEOUT,))
     with session.connection.transaction():
         session.execute("forget_shares", part.number)
+        session.execute("forget_filter", part.number)
+        session.execute("forget_zones", part.number)
         session.execute("forget_part", part.number)
+        session.connection.execute(SUMS["forget_touched"])
         session.execute("touch", session.slot)
     log.info("dropped part %d: %d tasks, %d bytes", part.number, part.tasks, freed)
     return freed

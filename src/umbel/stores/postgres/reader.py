@@ -20,7 +20,8 @@ from umbel.retention import Retention
 from umbel.stores.base import TALLIED, Count, ExceptionCount, ScanPage, StoreState, TaskPage, tally_of
 from umbel.stores.postgres import holdings, scan, series, walk
 from umbel.stores.postgres.books import together
-from umbel.stores.postgres.compile import INDEXED, compile_node
+from umbel.stores.postgres.compile import compile_node
+from umbel.stores.postgres.facets import INDEXED
 from umbel.stores.postgres.news import News
 from umbel.stores.postgres.rows import RECORD_COLUMNS, SUMMARY_COLUMNS, record_of, summary_of
 from umbel.stores.postgres.sessions import ReadSession, Sessions
@@ -87,6 +88,8 @@ class PostgresReader:
 
         def answer(session: ReadSession) -> Mapping[str, Task]:
             where = session.query("where", wanted)
+            if not where:
+                return {}
             parts = sorted({part for _, part in where})
             rows = session.rows(_RECORDS, (parts, [id_ for id_, _ in where]))
             return {task.id: task for task, _ in map(record_of, rows)}

@@ -9,6 +9,12 @@ SELECT number, first_n, (SELECT last_value + is_called::integer FROM task_n), su
 FROM part JOIN share ON share.part = part.number
 WHERE NOT dropping GROUP BY number ORDER BY number DESC;
 
+-- Zones in which no task has a time in a span, of the parts of which zones tell all.
+-- name: zones
+SELECT part, zone.number FROM zone JOIN part ON part.number = zone.part
+WHERE part = ANY(%s) AND unnoted = (SELECT sum(commits - noted) FROM book)
+GROUP BY part, zone.number HAVING max(last_at) < %s OR min(first_at) > %s;
+
 -- Parts whose texts are indexed.
 -- name: indexed
 SELECT substring(c.relname FROM '[0-9]+')::integer FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid

@@ -6,14 +6,12 @@ second; what readers add up is exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from umbel.model.rollup import Contribution
 from umbel.model.series import DAY, HOUR, MINUTE
+from umbel.stores.cells import Cells, decode_cells, pack_cells
 from umbel.stores.postgres.copying import copy_rows
 from umbel.stores.postgres.session import Session
 from umbel.stores.postgres.text import key_of, stored
@@ -25,13 +23,10 @@ CELLS_KEPT: Final = 200_000
 #: Keys of names kept.
 KEYS_KEPT: Final = 20_000
 
-Cells = dict[int, int]
 #: Step, at, key.
 _Row = tuple[int, int, UUID]
 
 _TYPES: Final = ("int4", "int2", "int4", "int8", "uuid", "text", "bytea")
-_pack: Final = msgspec.msgpack.Encoder().encode
-decode_cells: Final[Callable[[bytes], Cells]] = msgspec.msgpack.Decoder(dict[int, int]).decode
 
 
 class Rollups:
@@ -70,21 +65,25 @@ class Rollups:
         self._kept.clear()
         self._kept_cells = 0
 
-    def flush(self) -> dict[int, tuple[int, int]]:
-        """Write what was collected; the first and last minute that changed, by part."""
+    def flush(self, at: float) -> dict[int, tuple[int, int]]:
+        """Write what was collected in a commit at that time; the first and last minute that changed, by part."""
         minutes: dict[int, list[int]] = {}
         puts = []
+        days: set[int] = set()
         for part, rows in self._rows().items():
             self._read(part, list(rows))
             for row, (name, changes) in rows.items():
                 cells = self._kept[part, row]
                 self._apply(cells, changes)
-                puts.append((part, self._session.slot, *row, stored(name), _pack(cells)))
+                puts.append((part, self._session.slot, *row, stored(name), pack_cells(cells)))
                 if row[0] == MINUTE:
                     minutes.setdefault(part, []).append(row[1])
+                elif row[0] == DAY:
+                    days.add(row[1])
         if puts:
             copy_rows(self._session, "new_cells", _TYPES, puts)
             self._session.execute("put_cells")
+            self._session.execute("touch_days", self._session.slot, at, sorted(days))
         for part, minute in self._flush_exceptions():
             minutes.setdefault(part, []).append(minute)
         self._changes.clear()

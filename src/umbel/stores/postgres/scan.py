@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final
 
 import psycopg
@@ -16,6 +17,7 @@ from umbel.stores.base import Count, TaskPage
 from umbel.stores.postgres.compile import Condition
 from umbel.stores.postgres.rows import SUMMARY_COLUMNS, summary_of
 from umbel.stores.postgres.sessions import ReadSession
+from umbel.stores.postgres.zones import ranges
 
 #: Tasks looked at in the first stretch, and at most in one.
 FIRST: Final = 4_000
@@ -61,8 +63,9 @@ def parts_of(session: ReadSession) -> list[Listed]:
 class Scan:
     """One walk; `stretches` says where to look next, and stops when the time is up."""
 
-    def __init__(self, parts: list[Listed], condition: Condition, order: Order, cursor: int | None) -> None:
-        self._parts = [part for part in parts if _overlaps(part, condition)]
+    def __init__(self, session: ReadSession, condition: Condition, order: Order, cursor: int | None) -> None:
+        self._parts = [part for part in parts_of(session) if _overlaps(part, condition)]
+        self._passed = _passed(session, condition, self._parts)
         if order is Order.OLDEST:
             self._parts.reverse()
         self._newest_first = order is Order.NEWEST
@@ -76,8 +79,8 @@ class Scan:
         """Where to look next; parts that are `whole` are looked at in one piece, as an index answers for them."""
         deadline = clock.monotonic() + budget
         length = FIRST
-        for part in self._parts:
-            low, high = self._bounds(part)
+        for part, first, end in self._ranges():
+            low, high = first, end
             while low < high:
                 if self.at is not None and clock.monotonic() >= deadline:
                     return
@@ -96,6 +99,13 @@ class Scan:
                     length = min(length * 4, LONGEST)
         self.complete = True
 
+    def _ranges(self) -> Iterator[tuple[Listed, int, int]]:
+        """What of the parts is to be looked at, in order."""
+        for part in self._parts:
+            found = list(ranges(*self._bounds(part), self._passed.get(part.number, ())))
+            for low, high in reversed(found) if self._newest_first else found:
+                yield part, low, high
+
     def _bounds(self, part: Listed) -> tuple[int, int]:
         if self._cursor is None:
             return part.first_n, part.end_n
@@ -107,6 +117,18 @@ class Scan:
 def _overlaps(part: Listed, condition: Condition) -> bool:
     since, until = condition.since, condition.until
     return (since is None or part.last_at >= since) and (until is None or part.first_at <= until)
+
+
+def _passed(session: ReadSession, condition: Condition, parts: list[Listed]) -> dict[int, set[int]]:
+    """By part: the zones in which nothing can match, by the times that the condition tells."""
+    found: dict[int, set[int]] = {}
+    if condition.since is None and condition.until is None:
+        return found
+    since = -inf if condition.since is None else condition.since
+    until = inf if condition.until is None else condition.until
+    for part, zone in session.query("zones", [part.number for part in parts], since, until):
+        found.setdefault(part, set()).add(zone)
+    return found
 
 
 class _Asking:
@@ -130,7 +152,7 @@ class _Asking:
 
 def page_of(session: ReadSession, condition: Condition, page: Page, clock: Clock, budget: float) -> TaskPage:
     """One page of the tasks that match."""
-    scan = Scan(parts_of(session), condition, page.order, parse_cursor(page.cursor))
+    scan = Scan(session, condition, page.order, parse_cursor(page.cursor))
     budget = budget if page.within is None else min(budget, page.within)
     direction = "DESC" if page.order is Order.NEWEST else "ASC"
     ask = _Asking(session, condition)
@@ -160,7 +182,7 @@ def _first_seen(session: ReadSession, scan: Scan) -> float | None:
 
 def count_of(session: ReadSession, condition: Condition, cap: int, clock: Clock, budget: float) -> Count:
     """How many tasks match, up to `cap`."""
-    scan = Scan(parts_of(session), condition, Order.NEWEST, None)
+    scan = Scan(session, condition, Order.NEWEST, None)
     ask = _Asking(session, condition)
     n = 0
     try:

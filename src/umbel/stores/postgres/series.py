@@ -7,7 +7,9 @@ from math import ceil, floor
 from umbel.model.rollup import RollupPoint
 from umbel.model.series import DAY, MINUTE, point, spans
 from umbel.stores.base import ExceptionCount
-from umbel.stores.postgres.rollups import ALL, Cells, decode_cells
+from umbel.stores.cells import Cells, add, decode_cells
+from umbel.stores.postgres import sums
+from umbel.stores.postgres.rollups import ALL
 from umbel.stores.postgres.scan import parts_of
 from umbel.stores.postgres.sessions import ReadSession
 from umbel.stores.postgres.text import key_of, told
@@ -20,7 +22,7 @@ def series(session: ReadSession, start: float, end: float, step: int, name: str 
     parts = _parts(session, start, end)
     for level, first, last in spans(start, end, step):
         for at, cells in session.query("rollup", parts, level, first, last, key):
-            _add(points.setdefault(at * level // step * step, {}), decode_cells(cells))
+            add(points.setdefault(at * level // step * step, {}), decode_cells(cells))
     found = (point(at, name or "", points[at]) for at in sorted(points))
     return [one for one in found if one.counts or one.wait or one.run]
 
@@ -29,9 +31,9 @@ def by_name(session: ReadSession, start: float, end: float) -> list[RollupPoint]
     """One point for each name, by name."""
     names: dict[str, Cells] = {}
     parts = _parts(session, start, end)
-    for level, first, last in spans(start, end, DAY):
+    for level, first, last in sums.rest(session.connection, spans(start, end, DAY), names):
         for name, cells in session.query("rollup_names", parts, level, first, last, ALL):
-            _add(names.setdefault(told(name), {}), decode_cells(cells))
+            add(names.setdefault(told(name), {}), decode_cells(cells))
     found = (point(int(start), name, names[name]) for name in sorted(names))
     return [one for one in found if one.counts or one.wait or one.run]
 
@@ -48,8 +50,3 @@ def _parts(session: ReadSession, start: float, end: float) -> list[int]:
     """The parts whose rollups overlap."""
     first, last = floor(start / MINUTE), ceil(end / MINUTE)
     return [part.number for part in parts_of(session) if part.last_minute >= first and part.first_minute < last]
-
-
-def _add(into: Cells, cells: Cells) -> None:
-    for code, count in cells.items():
-        into[code] = into.get(code, 0) + count

@@ -8,7 +8,6 @@ inserted row holds no lock on a stored one, and whoever waits for a lock waits o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from umbel.errors import StoreBusy
@@ -16,10 +15,12 @@ from umbel.model.merge import Task, join
 from umbel.model.rollup import contribution
 from umbel.model.task import Summary, summarize
 from umbel.stores.postgres.copying import copy_rows
+from umbel.stores.postgres.places import Places
 from umbel.stores.postgres.rollups import Rollups
 from umbel.stores.postgres.rows import COLUMNS, RECORD_COLUMNS, record_of, task_row
 from umbel.stores.postgres.session import Session
 from umbel.stores.postgres.text import stored
+from umbel.stores.postgres.zones import Zones
 
 _INSERT: Final = (
     f"INSERT INTO task ({RECORD_COLUMNS}) SELECT {RECORD_COLUMNS} FROM incoming ORDER BY id "  # noqa: S608 - built by us
@@ -34,39 +35,21 @@ _UPDATE: Final = (
     + ", ".join(f"{name} = changed.{name}" for name in COLUMNS if name not in ("n", "part", "id"))
     + " FROM changed WHERE task.part = %s AND changed.part = %s AND task.id = changed.id"
 )
-#: Beyond every time.
-_NEVER: Final = float("inf")
 
 Row = tuple[Any, ...]
-
-
-@dataclass(slots=True)
-class Touched:
-    """What a commit does to a part."""
-
-    #: New tasks.
-    tasks: int = 0
-    #: The span of all times of all tasks touched.
-    first_at: float = _NEVER
-    last_at: float = -_NEVER
-
-    def widen(self, summary: Summary) -> None:
-        last = summary.updated_at
-        self.last_at = max(self.last_at, last)
-        for at in (summary.sent_at, summary.received_at, summary.started_at, summary.finished_at, last):
-            if at is not None and at < self.first_at:
-                self.first_at = at
 
 
 class TaskWriter:
     """Joins the tasks of one commit; a new one for each."""
 
-    def __init__(self, session: Session, rollups: Rollups, newest: int) -> None:
+    def __init__(self, session: Session, places: Places, rollups: Rollups, newest: int) -> None:
         self._session = session
+        self._places = places
         self._rollups = rollups
         self._newest = newest
-        #: By part.
-        self.touched: dict[int, Touched] = {}
+        #: New tasks of each part that is touched.
+        self.touched: dict[int, int] = {}
+        self.zones = Zones()
         #: Names of the tasks that changed.
         self.names: set[str] = set()
 
@@ -75,7 +58,7 @@ class TaskWriter:
         wanted = {stored(task.id): task for task in tasks}
         if not wanted:
             return
-        where: dict[str, int] = dict(self._session.execute("where", list(wanted)).fetchall())
+        where = dict(self._places.of(list(wanted), self._newest))
         new = {id_: task for id_, task in wanted.items() if id_ not in where}
         inserted = self._insert(new) if new else set()
         # What is not ours although we did not find it was inserted by another collector meanwhile.
@@ -86,6 +69,7 @@ class TaskWriter:
     def _insert(self, new: Mapping[str, Task]) -> set[str]:
         """Insert tasks that are not stored; the ids of those that were still not."""
         numbers = [n for (n,) in self._session.execute("numbers", len(new))]
+        places = dict(zip(new, numbers, strict=True))
         rows, summaries = [], {}
         for n, (id_, task) in zip(numbers, new.items(), strict=True):
             summary = summaries[id_] = summarize(task)
@@ -93,9 +77,9 @@ class TaskWriter:
         copy_rows(self._session, "incoming", COLUMNS.values(), rows)
         inserted = {id_ for (id_,) in self._session.connection.execute(_INSERT)}
         for id_ in inserted:
-            self._change(self._newest, None, new[id_], summaries[id_])
+            self._change(self._newest, places[id_], None, new[id_], summaries[id_])
         if inserted:
-            self.touched[self._newest].tasks += len(inserted)
+            self.touched[self._newest] += len(inserted)
         return inserted
 
     def _join_stored(self, where: Mapping[str, int], wanted: Mapping[str, Task]) -> None:
@@ -111,13 +95,14 @@ class TaskWriter:
             if join(task, wanted[row[2]]):
                 summary = summarize(task)
                 changed.setdefault(row[1], []).append(task_row(row[0], row[1], task, summary))
-                self._change(row[1], added, task, summary)
+                self._change(row[1], row[0], added, task, summary)
         if changed:
             copy_rows(self._session, "changed", COLUMNS.values(), [row for rows in changed.values() for row in rows])
         for part in changed:
             self._session.connection.execute(_UPDATE, (part, part))
 
-    def _change(self, part: int, before: Any, task: Task, summary: Summary) -> None:
+    def _change(self, part: int, n: int, before: Any, task: Task, summary: Summary) -> None:
         self._rollups.change(part, before, contribution(task, summary))
-        self.touched.setdefault(part, Touched()).widen(summary)
+        self.touched.setdefault(part, 0)
+        self.zones.widen(part, n, summary)
         self.names.add(summary.name)

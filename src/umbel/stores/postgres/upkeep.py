@@ -8,9 +8,10 @@ from umbel.retention import Retention
 from umbel.stores.base import Maintenance
 from umbel.stores.postgres import parts
 from umbel.stores.postgres.books import NAME_ROWS, WORKER_ROWS
-from umbel.stores.postgres.grams import Grams
+from umbel.stores.postgres.indexes import Indexing
 from umbel.stores.postgres.parts import Part
 from umbel.stores.postgres.session import Session
+from umbel.stores.postgres.sums import Summing
 from umbel.stores.postgres.target import Target
 from umbel.stores.postgres.weed import Weeding
 
@@ -24,9 +25,10 @@ class Upkeep:
     """Remembers when it last pruned."""
 
     def __init__(self, target: Target) -> None:
-        self.grams = Grams(target)
+        self.indexing = Indexing(target)
         self._pruned_at = 0.0
         self._weeding = Weeding()
+        self._summing = Summing()
 
     def step(self, session: Session, retention: Retention, now: float) -> Maintenance:
         """One bounded piece of work, unless another collector leads."""
@@ -46,7 +48,8 @@ class Upkeep:
         expired = _expired(session, found, retention, now)
         if expired is not None:
             return _drop(session, expired)
-        self.grams.step(found, now)
+        self.indexing.step(found, now)
+        self._summing.step(session.connection, now)
         return Maintenance(self._weeding.step(session, found, retention, now))
 
 

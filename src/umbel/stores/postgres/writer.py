@@ -23,6 +23,7 @@ from umbel.stores.base import Commit, Maintenance
 from umbel.stores.postgres import parts
 from umbel.stores.postgres.books import WORKER_ROWS, Books, together
 from umbel.stores.postgres.connect import explain, is_surroundings
+from umbel.stores.postgres.places import Places
 from umbel.stores.postgres.rollups import Rollups
 from umbel.stores.postgres.schema import BEGIN_PART
 from umbel.stores.postgres.session import Session
@@ -58,6 +59,7 @@ class PostgresWriter:
         self._upkeep = Upkeep(target)
         self._session: Session | None = None
         self._connected_at = 0.0
+        self._places: Places | None = None
         self._rollups: Rollups | None = None
         self._books: Books | None = None
         self._doubt: _Doubt | None = None
@@ -98,7 +100,7 @@ class PostgresWriter:
         return done
 
     def close(self) -> None:
-        self._upkeep.grams.close()
+        self._upkeep.indexing.close()
         self._drop()
 
     # Connecting
@@ -110,7 +112,7 @@ class PostgresWriter:
         if self._session is None:
             self._session = session = Session(self._target)
             self._connected_at = self._clock.monotonic()
-            self._rollups, self._books = Rollups(session), Books(session)
+            self._places, self._rollups, self._books = Places(session), Rollups(session), Books(session)
             log.info("connected to %s as collector %d", self._target, session.slot)
         return self._session
 
@@ -126,7 +128,7 @@ class PostgresWriter:
 
     def _drop(self) -> None:
         """Close the connection, undoing what was not committed."""
-        session, self._session, self._rollups, self._books = self._session, None, None, None
+        session, self._session, self._places, self._rollups, self._books = self._session, None, None, None, None
         if session is not None:
             session.close()
 
@@ -209,16 +211,16 @@ class PostgresWriter:
 
     def _fill(self, session: Session, commit: Commit, newest: int, token: str, started: float) -> None:
         """Everything that the commit brings."""
-        rollups, books = self._rollups, self._books
-        if rollups is None or books is None:
+        places, rollups, books = self._places, self._rollups, self._books
+        if places is None or rollups is None or books is None:
             raise StoreBusy(f"{self._target} was closed meanwhile")
-        tasks = TaskWriter(session, rollups, newest)
+        tasks = TaskWriter(session, places, rollups, newest)
         tasks.join(commit.tasks.values())
-        minutes = rollups.flush()
-        for part, touched in sorted(tasks.touched.items()):
+        minutes = rollups.flush(commit.at)
+        for part, new in sorted(tasks.touched.items()):
             first, last = minutes.get(part, (parts.NEVER_MINUTE, -1))
-            span = touched.first_at, touched.last_at, first, last
-            session.execute("put_share", part, session.slot, touched.tasks, *span, commit.at)
+            session.execute("put_share", part, session.slot, new, *tasks.zones.of_part(part), first, last, commit.at)
+        tasks.zones.write(session)
         books.join_workers(commit.workers)
         for (reason, class_), count in commit.discarded.items():
             session.execute("discard", session.slot, reason, class_, count)

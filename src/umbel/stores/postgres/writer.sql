@@ -56,9 +56,9 @@ SELECT number, first_n, created_at, dropping, coalesce(sum(tasks), 0)::bigint,
 FROM part LEFT JOIN share ON share.part = part.number GROUP BY number ORDER BY number;
 
 -- name: put_part
-INSERT INTO part (number, first_n, created_at)
+INSERT INTO part (number, first_n, created_at, unnoted)
 SELECT coalesce(max(number), 0) + 1, (SELECT last_value + is_called::integer FROM task_n),
-    least(%s, extract(epoch FROM clock_timestamp()) + %s)
+    least(%s, extract(epoch FROM clock_timestamp()) + %s), (SELECT coalesce(sum(commits - noted), 0) FROM book)
 FROM part;
 
 -- name: tables
@@ -82,11 +82,30 @@ UPDATE part SET dropping = true WHERE number = %s;
 -- name: forget_shares
 DELETE FROM share WHERE part NOT IN (SELECT number FROM part WHERE number <> %s);
 
+-- name: forget_zones
+DELETE FROM zone WHERE part = %s;
+
+-- name: forget_filter
+DELETE FROM id_filter WHERE part = %s;
+
 -- name: forget_part
 DELETE FROM part WHERE number = %s;
 
 -- name: where
-SELECT id, part FROM task WHERE id = ANY(%s);
+SELECT id, part FROM task WHERE part = ANY(%s) AND id = ANY(%s);
+
+-- name: where_in, pair by pair
+SELECT task.id, task.part FROM unnest(%s::integer[], %s::text[]) AS wanted (part, id)
+JOIN task ON task.part = wanted.part AND task.id = wanted.id;
+
+-- name: part_numbers, the newest first
+SELECT number FROM part ORDER BY number DESC;
+
+-- name: filter_sizes, the newest first
+SELECT part, octet_length(bits) FROM id_filter WHERE part = ANY(%s) ORDER BY part DESC;
+
+-- name: filter
+SELECT bits FROM id_filter WHERE part = %s;
 
 -- name: numbers
 SELECT nextval('task_n') FROM generate_series(1, %s);
@@ -99,6 +118,14 @@ ON CONFLICT (part, slot) DO UPDATE SET tasks = share.tasks + excluded.tasks,
     first_minute = least(share.first_minute, excluded.first_minute),
     last_minute = greatest(share.last_minute, excluded.last_minute),
     touched_at = greatest(share.touched_at, excluded.touched_at);
+
+-- name: put_zones
+INSERT INTO zone AS old (part, number, slot, first_at, last_at)
+SELECT new.part, new.number, put.slot, new.first_at, new.last_at
+FROM (SELECT %s::smallint AS slot) AS put, unnest(%s::integer[], %s::bigint[], %s::float8[], %s::float8[])
+    AS new (part, number, first_at, last_at)
+ON CONFLICT (part, number, slot) DO UPDATE SET
+    first_at = least(old.first_at, excluded.first_at), last_at = greatest(old.last_at, excluded.last_at);
 
 -- name: take_tasks
 INSERT INTO share (part, slot, tasks, first_at, last_at, first_minute, last_minute, touched_at)
@@ -114,18 +141,23 @@ WHERE part = %s AND slot = %s
 INSERT INTO rollup (part, slot, step, at, key, name, cells) SELECT part, slot, step, at, key, name, cells FROM new_cells
 ON CONFLICT (step, at, key, slot, part) DO UPDATE SET cells = excluded.cells;
 
+-- name: touch_days
+INSERT INTO touched AS old (day, slot, commits, at)
+SELECT day, put.slot, 1, put.at FROM (SELECT %s::smallint AS slot, %s::double precision AS at) AS put, unnest(%s::integer[]) AS day
+ON CONFLICT (day, slot) DO UPDATE SET commits = old.commits + 1, at = greatest(old.at, excluded.at);
+
 -- name: put_exception
 INSERT INTO exception (part, slot, minute, key, type, name, count) VALUES (%s, %s, %s, %s, %s, %s, %s)
 ON CONFLICT (minute, key, type, slot, part) DO UPDATE SET count = exception.count + excluded.count;
 
 -- name: commit
-UPDATE book SET commits = commits + 1, token = %(token)s, stored = stored + %(stored)s, committed_at = %(at)s,
+UPDATE book SET commits = commits + 1, noted = noted + 1, token = %(token)s, stored = stored + %(stored)s, committed_at = %(at)s,
     commit_seconds = %(seconds)s, captured_at = greatest(captured_at, %(captured_at)s),
     quarantine_dropped = quarantine_dropped + %(dropped)s
 WHERE slot = %(slot)s;
 
 -- name: touch
-UPDATE book SET commits = commits + 1 WHERE slot = %s;
+UPDATE book SET commits = commits + 1, noted = noted + 1 WHERE slot = %s;
 
 -- name: token
 SELECT token FROM book WHERE slot = %s FOR UPDATE;
