@@ -22,8 +22,9 @@ from umbel.stores.sqlfile import load
 #: Rows looked at in the first stretch, and at most in one.
 FIRST: Final = 4_000
 LONGEST: Final = 1_000_000
-#: A stretch that took less than this (seconds) is followed by one four times as long.
-QUICK: Final = 0.1
+#: Times as long is the next stretch, if as many times what this one took is less than a half of the time left: each
+#: query takes something of its own, however short its stretch and whatever else the machine does.
+GROWTH: Final = 4
 #: Beyond every n.
 END: Final = 10**18 - 1
 
@@ -74,8 +75,9 @@ class Scan:
                     break
                 rest = (rest[0], stretch[0]) if newest else (stretch[1], rest[1])
                 yield stretch
-                if self._clock.monotonic() - began < QUICK:
-                    length = min(length * 4, LONGEST)
+                now = self._clock.monotonic()
+                if GROWTH * (now - began) < (self._deadline - now) / 2:
+                    length = min(length * GROWTH, LONGEST)
         self.complete = True
 
     def _stretch(self, rest: Range, length: int, *, newest: bool) -> Range | None:

@@ -22,8 +22,8 @@ from umbel.stores.postgres.zones import ranges
 #: Tasks looked at in the first stretch, and at most in one.
 FIRST: Final = 4_000
 LONGEST: Final = 1_000_000
-#: A stretch that took less than this (seconds) is followed by one four times as long.
-QUICK: Final = 0.05
+#: Times as long is the next stretch, if as many times what this one took is less than a half of the time left.
+GROWTH: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,9 @@ class Scan:
                 yield stretch
                 self.part = part.number
                 self.at = stretch.low if self._newest_first else stretch.high - 1
-                if clock.monotonic() - started < QUICK:
-                    length = min(length * 4, LONGEST)
+                now = clock.monotonic()
+                if GROWTH * (now - started) < (deadline - now) / 2:
+                    length = min(length * GROWTH, LONGEST)
         self.complete = True
 
     def _ranges(self) -> Iterator[tuple[Listed, int, int]]:
