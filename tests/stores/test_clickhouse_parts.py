@@ -22,6 +22,7 @@ from umbel.stores.base import Commit
 from umbel.stores.clickhouse import ClickHouseReader, ClickHouseWriter, schema, upkeep, weed
 from umbel.stores.clickhouse.anchors import Anchors
 from umbel.stores.clickhouse.connection import Connection
+from umbel.stores.clickhouse.spans import runs_of
 from umbel.stores.clickhouse.target import Layout, Target, target_of
 
 RIG = ClickHouseRig
@@ -56,6 +57,11 @@ def test_a_url_names_server_database_user_and_cluster() -> None:
 def test_a_url_that_names_nothing_is_refused_in_words(url: str, said: str) -> None:
     with pytest.raises(StoreError, match=said):
         target_of(url)
+
+
+def test_a_walk_is_parted_only_by_spans_that_it_leaves_out() -> None:
+    assert runs_of([1, 2, 5, 7, 9], [True, True, True, False, True], 10) == [(10, 60), (90, 100)]
+    assert runs_of([1, 2], [False, False], 10) == []
 
 
 def test_what_is_wrong_with_a_server_is_said_with_the_remedy(

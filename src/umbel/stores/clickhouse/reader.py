@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from string import Template
@@ -27,7 +28,7 @@ from umbel.stores.clickhouse.meters import together
 from umbel.stores.clickhouse.rows import RECORD, task_of, texts_of
 from umbel.stores.clickhouse.scan import END, FIRST, SQL, Cursor, Range, Scan, count_matches, find, write_cursor
 from umbel.stores.clickhouse.size import bytes_of
-from umbel.stores.clickhouse.spans import ranges_of, spans_of, tasks_in
+from umbel.stores.clickhouse.spans import runs_of, spans_of, tasks_in
 from umbel.stores.clickhouse.target import Target
 
 #: Seconds that one question may take before it answers with what it has.
@@ -145,10 +146,11 @@ class ClickHouseReader:
 
     def _ranges(self, condition: Condition) -> Sequence[Range]:
         """Where tasks with a time in the condition's span may have been seen first."""
-        spans = spans_of(self._connection, condition.since or 0.0)
-        if condition.until is not None:
-            spans = [span for span in spans if span.first_at <= condition.until]
-        return ranges_of((span.number for span in spans), self._target.layout.span)
+        since = 0.0 if condition.since is None else condition.since
+        until = math.inf if condition.until is None else condition.until
+        spans = spans_of(self._connection)
+        may = [span.last_at >= since and span.first_at <= until for span in spans]
+        return runs_of([span.number for span in spans], may, self._target.layout.span)
 
     # Sums
 

@@ -71,6 +71,20 @@ def ranges_of(numbers: Iterable[int], length: int) -> list[Range]:
     return found
 
 
+def runs_of(numbers: Sequence[int], chosen: Sequence[bool], length: int) -> list[Range]:
+    """The ranges of n that the chosen of all spans cover; two that follow each other are one, as nothing is between."""
+    found: list[Range] = []
+    before = False
+    for number, is_chosen in zip(numbers, chosen, strict=True):
+        low, high = number * length, (number + 1) * length
+        if is_chosen and before:
+            found[-1] = (found[-1][0], high)
+        elif is_chosen:
+            found.append((low, high))
+        before = is_chosen
+    return found
+
+
 def within(column: str, ranges: Sequence[Range]) -> str:
     """Whether a column lies in one of the ranges; numbers only."""
     return "(" + " OR ".join(f"{column} >= {low} AND {column} < {high}" for low, high in ranges) + ")"
