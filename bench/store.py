@@ -5,8 +5,8 @@ generator (`stores/history.py`), committed by each engine's own writer. With `--
 within two seconds, as in life: evenly spread, a commit of a small history touches thousands of minutes and names.
 `postgresql` and `clickhouse` start a server of their own on this machine; `server` is an empty store at the URL in
 UMBEL_STORE. `table` is the yardstick: one plain SQLite table. Questions are asked at a tenth of the tasks and at all of
-them, after upkeep has finished. With `--keep DIRECTORY` the store stays there, before the drop of a day; `--ask DIRECTORY` asks one that was kept again, as often as
-one likes, and fills nothing. What it prints is Markdown.
+them, after upkeep has finished. With `--keep DIRECTORY` the store stays there, before the drop of a day; `--ask
+DIRECTORY` asks one that was kept again, as often as one likes, and fills nothing. What it prints is Markdown.
 """
 
 from __future__ import annotations

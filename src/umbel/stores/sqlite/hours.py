@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from umbel.model.series import HOUR, MINUTE
+from umbel.stores.cells import Cells, add, decode_cells
 from umbel.stores.sqlite.catalog import Catalog
-from umbel.stores.sqlite.days import NAMES, add
-from umbel.stores.sqlite.rollups import Cells, decode_cells
+from umbel.stores.sqlite.days import NAMES
 from umbel.stores.sqlite.segment import SegmentInfo
 from umbel.stores.sqlite.shelf import Shelf
 
