@@ -79,6 +79,11 @@ class Places:
             found |= self._session.execute("where_in", *map(list, zip(*suspects, strict=True))).fetchall()
         return found
 
+    def forget(self) -> None:
+        """Drop the filters: the tables may be others from now on."""
+        self._filters.clear()
+        self._newest = 0
+
     def _look_for_filters(self, newest: int) -> None:
         self._asked += 1
         if newest == self._newest and self._asked % AGAIN:

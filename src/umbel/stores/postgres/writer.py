@@ -165,7 +165,8 @@ class PostgresWriter:
             log.warning("the connection to %s is given up: %s", self._target, " ".join(str(error).split()))
             self._drop()
             return
-        if self._rollups is not None and self._books is not None:
+        if self._places is not None and self._rollups is not None and self._books is not None:
+            self._places.forget()
             self._rollups.forget()
             self._books.forget()
 
