@@ -39,7 +39,7 @@ class Away:
 @pytest.fixture
 def away(stage: Stage) -> Stage:
     stage.settings = replace(stage.settings, unauthenticated_api=True, broker="sqs://")
-    stage.control = stage.runs = Away()  # type: ignore[assignment] # it has what is asked for
+    stage.control = stage.runs = Away()
     return stage
 
 
