@@ -65,7 +65,7 @@ def test_what_workers_hold_and_a_stream_keeps_is_told_by_the_management_api(
 
         api = f"{rabbitmq_server.management_url}/api/"
         wait_until(lambda: told(api) == [(2, 1), (4, None)], "the queues counted", every=0.5)
-        assert told("off") == [(2, None), (0, None)]
+        assert told("off")[0] == (2, None)
 
 
 def test_depths_of_a_broker_that_is_away_are_an_error_in_time() -> None:

@@ -499,7 +499,7 @@ def test_killed_at_any_moment_a_writer_goes_on_from_its_position_and_counts_noth
     engine: str, directory: Path
 ) -> None:
     random, longest = Random(11), 0.0
-    for _ in range(max(4, round(12 * RIGS[engine].share))):
+    for _ in range(max(3, round(8 * RIGS[engine].share))):
         writer = Writer(engine, directory)
         for _ in range(random.randrange(7)):
             began = time.monotonic()

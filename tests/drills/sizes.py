@@ -30,7 +30,7 @@ class Soak:
 
 
 SOAK = forms(
-    Soak(tasks=30_000, rate=6_000, names=2_000, workers=200, growth=1.3),
+    Soak(tasks=20_000, rate=6_000, names=2_000, workers=200, growth=1.3),
     Soak(tasks=1_530_000, rate=3_000, names=10_000, workers=2_000, growth=1.1),
     minutes=90,
 )
@@ -47,7 +47,7 @@ class Kill:
     rate: int = 3_000
 
 
-KILL = forms(Kill(kills=3, every=1.0, supervisors=1), Kill(kills=50, every=1.5, supervisors=50), minutes=60)
+KILL = forms(Kill(kills=2, every=1.0, supervisors=1), Kill(kills=50, every=1.5, supervisors=50), minutes=60)
 
 
 @dataclass(frozen=True)

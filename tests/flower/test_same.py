@@ -506,9 +506,9 @@ def test_what_is_not_there(service: Service) -> None:
         assert service.get(path).status == 404, path
 
 
-def test_every_row_of_flowers_api_was_asked(service: Service, rig: Rig, request: pytest.FixtureRequest) -> None:
+def test_every_row_of_flowers_api_was_asked(umbel: Service, rig: Rig, request: pytest.FixtureRequest) -> None:
     """And answered with each of its statuses: a row without a check is noticed here."""
     checks = {name for name in request.function.__globals__ if name.startswith("test_")}
     if checks - rig.ran - {request.node.originalname}:
         pytest.skip("only after all other checks of this file can it be told")
-    assert missing(service.asked) == {}
+    assert missing(umbel.asked) == {}

@@ -49,7 +49,7 @@ def work(server: ClickHouseServer, database: str, number: int, kill_after: float
     return done
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_three_writers_of_the_same_tasks_one_of_them_killed_again_and_again_equal_the_truth(
     clickhouse_server: ClickHouseServer,
 ) -> None:

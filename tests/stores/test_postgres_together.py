@@ -60,7 +60,7 @@ class Child:
         return self.finish()
 
 
-@pytest.mark.slow
+@pytest.mark.drill
 def test_three_collectors_on_the_same_tasks_one_of_them_killed_again_and_again_equal_the_truth(
     rig: PostgresRig,
 ) -> None:

@@ -106,7 +106,7 @@ def test_every_operation_is_described_to_the_end(stage: Stage) -> None:
                 assert answer.get("content"), (where, status)
                 assert all(content["schema"] for content in answer["content"].values()), (where, status)
             if method == "post":
-                known = operation.get("requestBody") or path.endswith(("}/{deed}", "}/end"))
+                known = operation.get("requestBody") or path.endswith(("}/{deed}", "}/end", "}/delete"))
                 assert known, where
 
 
@@ -133,11 +133,11 @@ change_error control_active control_active_queues control_add_consumer control_a
 control_clock control_conf control_disable_events control_enable_events control_ping control_pool_grow
 control_pool_restart control_pool_shrink control_query_task control_rate_limit control_registered control_report
 control_reserved control_revoke control_revoke_by_stamped_headers control_revoked control_scheduled control_shutdown
-control_stats control_terminate control_time_limit count_tasks end_silence enter_deploy enter_silence export_audit
-export_tasks find_stuck get_ingest get_task get_workflow healthz list_alerts list_audit list_changes list_dead_letters
-list_deploys list_errors list_ledger list_names list_orphans list_places list_quarantine list_queues list_schedules
-list_tasks list_workers metrics peek_queue purge_queue put_back_dead_letters readyz run_again run_many_again start_task
-suggest
+control_stats control_terminate control_time_limit count_tasks delete_alert_rule end_silence enter_deploy
+enter_silence export_audit export_tasks find_stuck get_ingest get_task get_workflow healthz keep_alert_rule
+list_alerts list_audit list_changes list_dead_letters list_deploys list_errors list_ledger list_names list_orphans
+list_places list_quarantine list_queues list_schedules list_tasks list_workers metrics peek_queue purge_queue
+put_back_dead_letters readyz run_again run_many_again start_task suggest try_alert_rule
 """
 
 

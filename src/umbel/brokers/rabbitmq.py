@@ -54,8 +54,9 @@ def connect(settings: Settings, purpose: str, blocked_timeout: float | None = No
 class RabbitQueueDepths:
     """`QueueDepths` by passive declaration: ready messages and consumers, as they are at this moment.
 
-    Unacknowledged ones, and what a stream keeps, the management API alone tells, up to some seconds late; without it
-    the first are not known, and a stream tells 0 ready. Each call has a connection of its own, so any thread may call.
+    Unacknowledged ones the management API alone tells, up to some seconds late. What a stream keeps it tells surely;
+    what a declaration tells of it depends on the broker's version. Each call has a connection of its own, so any
+    thread may call.
     """
 
     #: One for each bit of the seconds to wait, the longest delay last.
