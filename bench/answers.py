@@ -10,11 +10,15 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+# The engines start the servers that the tests start.
+sys.path.append(str(Path(__file__).parent.parent))
 
 from answering.addresses import addresses
 from answering.history import fill
@@ -31,12 +35,11 @@ def ask(web: Umbel, paths: list[str], rounds: int, pace: float) -> dict[str, lis
     found: dict[str, list[Answer]] = {path: [] for path in paths}
     for number in range(rounds + 1):
         began = time.monotonic()
-        for path in paths:
-            answer = web.ask(path)
-            if answer.status != 200:
-                raise SystemExit(f"{path}: {answer.status}")
-            if number:
-                found[path].append(answer)
+        answers = {path: web.ask(path) for path in paths}
+        if wrong := [f"{path}: {answer.status}" for path, answer in answers.items() if answer.status != 200]:
+            raise SystemExit("\n".join(wrong))
+        for path, answer in answers.items() if number else ():
+            found[path].append(answer)
         time.sleep(max(0.0, began + pace - time.monotonic()))
     return found
 

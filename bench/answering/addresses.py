@@ -41,6 +41,7 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "/api/v1/tasks/export": "it sends the whole history",
     "/api/v1/audit/export": "as above, of the audit trail",
     "/api/v1/queues/dead-letters": "Redis has none",
+    "/login": "there is no login",
     "/logout": "nobody is signed in",
     "/access": "nobody is signed in",
     "/task/{task_id:path}": "sends on to the task's page",

@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 FRESH: Final = 15.0
 #: Seconds after which what could not be renewed is no longer told.
 STALE: Final = 120.0
-#: Seconds that a scrape waits for a look under way.
+#: Seconds that a scrape waits for a look under way: for the first one, and where there is one to tell already.
 PATIENCE: Final = 2.0
+BRIEFLY: Final = 0.25
 #: Tasks that were taken and not started, looked at for each of them.
 TAKEN: Final = 5_000
 PAGE: Final = 1_000
@@ -108,7 +109,8 @@ class Surroundings:
             if not self._looking and (self._look is None or now - self._look.at > FRESH):
                 self._looking = True
                 threading.Thread(target=self._renew, name="umbel-look", daemon=True).start()
-            self._changed.wait_for(lambda: not self._looking, PATIENCE)
+            told = self._look is not None and now - self._look.at <= STALE
+            self._changed.wait_for(lambda: not self._looking, BRIEFLY if told else PATIENCE)
             look = self._look
         return look if look is not None and now - look.at <= STALE else Look(now)
 
