@@ -19,9 +19,7 @@ def rig(redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(params=["umbel", "flower"])
 def service(request: pytest.FixtureRequest, rig: Rig) -> Service:
-    if request.param not in rig.services:
-        pytest.skip("Flower is not installed: it is in the group bench (uv sync --group bench)")
-    return rig.services[request.param]
+    return rig.service(request.param)
 
 
 @pytest.fixture(autouse=True)

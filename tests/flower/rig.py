@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.flower.rows import row_of
 from tests.support.celery import ROOT, CeleryWorker
 from tests.support.environment import free_port, wait_until
@@ -125,6 +127,12 @@ class Rig:
             self.flower = Process(argv, log=directory / "flower.log", env=OPEN, cwd=directory)
             self.services["flower"] = Service("flower", port)
         self.ids: dict[str, str] = {}
+
+    def service(self, name: str) -> Service:
+        """One of the two; skips the test where Flower is not installed."""
+        if name not in self.services:
+            pytest.skip("Flower is not installed: it is in the group bench (uv sync --group bench)")
+        return self.services[name]
 
     def start(self) -> None:
         """Start everything and let both see a task of each kind to its end."""

@@ -30,9 +30,7 @@ def rig(
 @pytest.fixture(params=["umbel", pytest.param("flower", marks=pytest.mark.drill)])
 def service(request: pytest.FixtureRequest, rig: Rig) -> Service:
     """Flower agrees or not on Redis already; here it is asked by the long form alone."""
-    if request.param not in rig.services:
-        pytest.skip("Flower is not installed: it is in the group bench (uv sync --group bench)")
-    return rig.services[request.param]
+    return rig.service(request.param)
 
 
 def test_queue_lengths_count_what_the_worker_holds(service: Service, rig: Rig) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -18,3 +18,15 @@ def add(into: Cells, cells: Mapping[int, int]) -> None:
     get = into.get
     for code, count in cells.items():
         into[code] = get(code, 0) + count
+
+
+def add_named(into: dict[str, Cells], rows: Iterable[tuple[str, Mapping[int, int]]]) -> None:
+    """Add counts to those of their names."""
+    for name, cells in rows:
+        add(into.setdefault(name, {}), cells)
+
+
+def add_packed(into: dict[str, Cells], rows: Iterable[tuple[str, bytes]]) -> None:
+    """The same of counts as they are stored."""
+    for name, cells in rows:
+        add(into.setdefault(name, {}), decode_cells(cells))

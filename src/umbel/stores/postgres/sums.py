@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from umbel.model.series import DAY, cover
-from umbel.stores.cells import Cells, add, decode_cells
+from umbel.stores.cells import Cells, add, add_named, decode_cells
 from umbel.stores.postgres.connect import Connection
 from umbel.stores.postgres.rollups import ALL
 from umbel.stores.postgres.text import told
@@ -79,8 +79,7 @@ def _add_sums(connection: Connection, first: int, end: int, into: dict[str, Cell
         if row is None or row[0] != stamps.of(unit):
             left.append((unit[0], unit[0] + unit[1]))
             continue
-        for name, cells in _unpack(row[1]).items():
-            add(into.setdefault(name, {}), cells)
+        add_named(into, _unpack(row[1]).items())
     return left
 
 
@@ -135,6 +134,5 @@ def _halves(connection: Connection, unit: Unit) -> dict[str, Cells]:
     first, days = unit
     for half in (first, first + days // 2):
         found: Any = connection.execute(SQL["names"], (half, days // 2)).fetchone()
-        for name, cells in _unpack(found[1]).items():
-            add(names.setdefault(name, {}), cells)
+        add_named(names, _unpack(found[1]).items())
     return names

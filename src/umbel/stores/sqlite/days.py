@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from umbel.model.series import DAY
-from umbel.stores.cells import Cells, add, decode_cells
+from umbel.stores.cells import Cells, add_named, add_packed
 from umbel.stores.sqlite.catalog import Catalog
 from umbel.stores.sqlite.segment import SegmentInfo
 from umbel.stores.sqlite.shelf import Shelf
@@ -34,8 +34,7 @@ def fold_one(catalog: Catalog, shelf: Shelf) -> None:
     names: dict[str, Cells] = {}
     for info in infos:
         if _touches(info, day):
-            for name, cells in shelf.open(info.number).sums(DAY, day, day + 1):
-                add(names.setdefault(name, {}), cells)
+            add_named(names, shelf.open(info.number).sums(DAY, day, day + 1))
     shelf.trim()
     with catalog.transaction():
         catalog.put_day(day, names if len(names) <= NAMES else None)
@@ -50,8 +49,7 @@ def _fold_block(catalog: Catalog) -> None:
     names: dict[str, Cells] = {}
     with catalog.transaction():
         for half in (first, first + days // 2):
-            for name, cells in catalog.unit(half, days // 2):
-                add(names.setdefault(name, {}), decode_cells(cells))
+            add_packed(names, catalog.unit(half, days // 2))
         catalog.put_block(first, days, names)
 
 

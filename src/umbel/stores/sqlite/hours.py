@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from umbel.model.series import HOUR, MINUTE
-from umbel.stores.cells import Cells, add, decode_cells
+from umbel.stores.cells import Cells, add_named, add_packed
 from umbel.stores.sqlite.catalog import Catalog
 from umbel.stores.sqlite.days import NAMES
 from umbel.stores.sqlite.segment import SegmentInfo
@@ -33,8 +33,7 @@ def fold_one(catalog: Catalog, shelf: Shelf) -> None:
     names: dict[str, Cells] = {}
     for info in infos:
         if pair in _pairs(info):
-            for name, cells in shelf.open(info.number).sums(HOUR, pair * SHORTEST, (pair + 1) * SHORTEST):
-                add(names.setdefault(name, {}), cells)
+            add_named(names, shelf.open(info.number).sums(HOUR, pair * SHORTEST, (pair + 1) * SHORTEST))
     shelf.trim()
     with catalog.transaction():
         catalog.put_hours(pair * SHORTEST, SHORTEST, names if len(names) <= NAMES else None)
@@ -66,6 +65,5 @@ def _fold_halves(catalog: Catalog) -> None:
     names: dict[str, Cells] = {}
     with catalog.transaction():
         for half in (first, first + hours // 2):
-            for name, cells in catalog.hours_unit(half, hours // 2):
-                add(names.setdefault(name, {}), decode_cells(cells))
+            add_packed(names, catalog.hours_unit(half, hours // 2))
         catalog.put_hours(first, hours, names)

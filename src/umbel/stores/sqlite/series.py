@@ -9,7 +9,7 @@ from typing import Final
 from umbel.model.rollup import RollupPoint
 from umbel.model.series import DAY, HOUR, MINUTE, cover, point, spans
 from umbel.stores.base import ExceptionCount
-from umbel.stores.cells import Cells, add, decode_cells
+from umbel.stores.cells import Cells, add, add_packed, decode_cells
 from umbel.stores.sqlite.sessions import SQL, Listed, OpenSegment, Session
 
 #: Rows of one kind: step, first, end.
@@ -56,8 +56,7 @@ def _summed(session: Session, asked: list[Span], names: dict[str, Cells]) -> lis
         sums, gaps = cover(first, last, session.query(units, first, last))
         left += [(level, *gap) for gap in gaps]
         for at, length in sums:
-            for name, cells in session.query(rollups, at, length):
-                add(names.setdefault(name, {}), decode_cells(cells))
+            add_packed(names, session.query(rollups, at, length))
     return left
 
 
