@@ -12,7 +12,7 @@ from umbel.model.match import ascii_lower, text_test
 from umbel.model.query import Field, Node, Op, span_of
 from umbel.stores import conditions
 from umbel.stores.kinds import STATES
-from umbel.stores.sqlite.ids import to_key
+from umbel.stores.sqlite.ids import WITH_ID, to_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ _IDS: Final = {
 #: What `Field.TEXT` searches, besides ids.
 ANY_TEXT: Final = (Field.NAME, Field.WORKER, Field.ARGS, Field.KWARGS, Field.RESULT, Field.EXCEPTION)
 #: Ids that are no UUIDs come before all others.
-_BEGINS: Final = "SELECT n FROM task WHERE id < x'' AND substr(lower(id), 1, length(?1)) = ?1"
-_BETWEEN: Final = "SELECT n FROM task WHERE id BETWEEN ? AND ?"
+_BEGINS: Final = f"{WITH_ID} < x'' AND substr(lower(id), 1, length(?1)) = ?1"
+_BETWEEN: Final = f"{WITH_ID} BETWEEN ? AND ?"
 #: Whether a piece of text may stand in a UUID.
 _IN_UUID: Final = re.compile(r"[0-9a-f-]*").fullmatch
 
@@ -124,7 +124,8 @@ class _Compiler(conditions.Compiler):
 
     def _id(self, expression: str, op: Op, value: str) -> str:
         if op is Op.EQ:
-            return f"{expression} = {self._mark(to_key(value))}"
+            mark = self._mark(to_key(value))
+            return f"task.n IN ({WITH_ID} = {mark})" if expression == _IDS[Field.ID] else f"{expression} = {mark}"
         piece = ascii_lower(value) if op is Op.CONTAINS else value.replace("*", "")
         if not _IN_UUID(piece):
             return f"(typeof({expression}) = 'text' AND {self._text(expression, op, value)})"

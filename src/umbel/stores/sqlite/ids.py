@@ -11,6 +11,14 @@ Key = bytes | str
 #: The same as a statement's parameter: sqlite3 looks for an adapter of `bytes`, at a cost, and takes this as it is.
 BoundKey = bytearray | str
 
+#: The stretches of tasks by which an open segment indexes its ids (`task_id` in segment.sql).
+STRETCHES: Final = (
+    "WITH RECURSIVE stretch (k) AS (SELECT min(n) >> 13 FROM task "
+    "UNION ALL SELECT k + 1 FROM stretch WHERE k < (SELECT max(n) >> 13 FROM task))"
+)
+#: The order numbers of tasks by their ids, in segments of any kind: a query, to be followed by what to test `id` for.
+WITH_ID: Final = f"{STRETCHES} SELECT n FROM stretch CROSS JOIN task ON n >> 13 = k WHERE id"  # noqa: S608 - ours
+
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _CANONICAL: Final = re.compile(_UUID).fullmatch
 _ALL_CANONICAL: Final = re.compile(f"(?:{_UUID})*+").fullmatch

@@ -24,7 +24,7 @@ from umbel.stores.sqlite import answers, filterfile, holdings, meters, series, w
 from umbel.stores.sqlite.catalog import decode_worker
 from umbel.stores.sqlite.files import Files
 from umbel.stores.sqlite.filter import GROUP
-from umbel.stores.sqlite.ids import Key, to_key, to_text
+from umbel.stores.sqlite.ids import WITH_ID, Key, to_key, to_text
 from umbel.stores.sqlite.records import task_of
 from umbel.stores.sqlite.rows import SUMMARY_COLUMNS, summary_of
 from umbel.stores.sqlite.sessions import SQL, Session, Sessions
@@ -32,7 +32,7 @@ from umbel.stores.sqlite.sessions import SQL, Session, Sessions
 #: Seconds that one question may take before it answers with what it has.
 BUDGET: Final = 0.9
 
-_BY_ID: Final = f"SELECT {SUMMARY_COLUMNS} FROM task WHERE task.id = ?"  # noqa: S608 - built by us
+_BY_ID: Final = f"SELECT {SUMMARY_COLUMNS} FROM task WHERE task.n IN ({WITH_ID} = ?)"  # noqa: S608 - built by us
 _CHILDREN: Final = (
     f"SELECT {SUMMARY_COLUMNS} FROM task "  # noqa: S608 - built by us
     "WHERE parent = ? AND parent IS NOT NULL AND parent <> id ORDER BY n LIMIT ?"

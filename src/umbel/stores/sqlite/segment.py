@@ -23,7 +23,7 @@ from umbel.stores.sqlite.bundles import ROWS as BUNDLED
 from umbel.stores.sqlite.cache import Entry
 from umbel.stores.sqlite.connect import Damaged, check_header, connect_writer, guard
 from umbel.stores.sqlite.connect import migrate as apply_migrations
-from umbel.stores.sqlite.ids import BoundKey, Key, bound_key
+from umbel.stores.sqlite.ids import WITH_ID, BoundKey, Key, bound_key
 from umbel.stores.sqlite.plain import PlainRows, Shared, rows_of, usual_rows
 from umbel.stores.sqlite.records import task_of
 from umbel.stores.sqlite.rollups import Added, Rollups, added
@@ -97,6 +97,7 @@ class Segment:
         """Make a new, empty segment."""
         connection = _connect(file, cache_kib)
         with guard(file):
+            connection.executescript(_SQL["lay_out"])
             connection.execute(_SQL["create"], asdict(info))
             # From here on the file shows what it is, even without its write-ahead log.
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -132,7 +133,7 @@ class Segment:
                 marks = ",".join("?" * len(some))
                 rows = self._connection.execute(
                     f"SELECT {SUMMARY_COLUMNS}, body, args, kwargs, result, traceback "  # noqa: S608 - marks only
-                    f"FROM task LEFT JOIN record USING (n) WHERE task.id IN ({marks})",
+                    f"FROM task LEFT JOIN record USING (n) WHERE task.n IN ({WITH_ID} IN ({marks}))",
                     some,
                 )
                 for row in rows:
