@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from umbel.clock import ManualClock
-from umbel.control.audit import Action, Told
+from umbel.control.audit import DENIAL_BYTES, DENIED, Action, Told
 from umbel.errors import StoreError
+from umbel.stores.sqlite import audit as home
 from umbel.stores.sqlite.audit import TRIM_EVERY, SqliteAudit
+from umbel.stores.sqlite.beside import Beside
 
 
 def action(what: str = "revoke", **arguments: object) -> Action:
@@ -78,6 +82,58 @@ def test_it_is_bounded_in_count_and_bytes(tmp_path: Path) -> None:
         small.begin(action(text="x" * 10_000))
     assert len(small.read(1_000)) <= 500
     small.close()
+
+
+def test_what_was_denied_is_told_with_the_reason_and_the_same_again_within_a_minute_is_counted(tmp_path: Path) -> None:
+    audit = SqliteAudit(tmp_path / "audit.db", ManualClock())
+    webs = [audit, SqliteAudit(tmp_path / "audit.db", ManualClock())]
+    for second in range(10):
+        webs[second % 2].deny(replace(action("terminate", task_id=["a"]), at=1_200.0 + second), "no")
+    audit.deny(replace(action("terminate", task_id=["b"]), at=1_211.0), "no")
+    audit.deny(replace(action("terminate", task_id=["a"]), at=1_260.0), "no")
+    found = audit.read(10)
+    assert [(item.times, item.action.at, item.ended_at) for item in found] == [
+        (1, 1_260.0, 1_260.0),
+        (1, 1_211.0, 1_211.0),
+        (10, 1_200.0, 1_209.0),
+    ]
+    assert {item.replies[0] for item in found} == {("", DENIED, "no")}
+    assert (found[2].action.who, found[2].action.origin, found[2].action.what) == ("ann", "10.0.0.7", "terminate")
+    assert found[2].action.arguments == {"task_id": ["a"]}
+    for web in webs:
+        web.close()
+
+
+def test_a_flood_of_what_is_denied_displaces_neither_what_was_done_nor_what_others_were_denied(tmp_path: Path) -> None:
+    audit = SqliteAudit(tmp_path / "audit.db", ManualClock(), actions=5, denials=20)
+    done = [audit.begin(action()) for _ in range(TRIM_EVERY)]
+    audit.end(done[0], 1.0, [Told("w1@h", "ok", "")])
+    audit.deny(replace(action("shutdown"), who="bob"), "no")
+    for number in range(2 * TRIM_EVERY):
+        audit.deny(action("revoke", task_id=[f"{number}" * 1_000]), "no")
+    # With this one the bound of what was done is looked at.
+    done.append(audit.begin(action()))
+    found = audit.read(1_000)
+    denied = [item for item in found if item.replies and item.replies[0].outcome == DENIED]
+    assert [item.id for item in found if item not in denied] == done[:-6:-1]
+    assert [item.action.who for item in denied] == ["ann"] * 19 + ["bob"]
+    assert len(json.dumps(dict(denied[0].action.arguments))) <= DENIAL_BYTES
+    audit.close()
+    with sqlite3.connect(tmp_path / "audit.db") as other:
+        kept = [other.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("action", "denied", "outcome")]
+    other.close()
+    assert kept == [25, 20, 0]
+
+
+def test_a_trail_from_before_is_taken_on(tmp_path: Path) -> None:
+    old = Beside(tmp_path / "audit.db", ManualClock(), home._MIGRATIONS[:3], "the audit trail", "")
+    with old.open() as connection:
+        connection.execute("INSERT INTO action VALUES (1, 1.0, 'a', 'o', 'revoke', 'api', '{}', '[]')")
+    old.close()
+    audit = SqliteAudit(tmp_path / "audit.db", ManualClock())
+    audit.deny(action(), "no")
+    assert [(item.action.who, item.times) for item in audit.read(10)] == [("ann", 1), ("a", 1)]
+    audit.close()
 
 
 def test_long_arguments_and_replies_are_cut(tmp_path: Path) -> None:

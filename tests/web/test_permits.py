@@ -19,7 +19,7 @@ from tests.web.stage import Stage
 from umbel.access.identity import Claims, Identity, Permit, Role, Roles, Via
 from umbel.access.rules import Rules, Target
 from umbel.control.commands import COMMANDS, Command, Outcome, Reply
-from umbel.errors import SettingsError
+from umbel.errors import SettingsError, StoreError
 from umbel.model.event import AnyEvent, TaskReceived, TaskStarted, TaskSucceeded
 from umbel.model.ledger import Quarantined, Reason
 from umbel.runtime.stores import open_audit
@@ -138,7 +138,9 @@ def test_every_role_gets_what_its_permissions_say_at_every_route(
             for role, header in tokens.items():
                 answer = client.request(method, filled(path), headers=header, follow_redirects=False)
                 # A sign-in by no name and no password fails, and says so.
-                refused = "permission" in answer.text or "Sign in first" in answer.text
+                # The audit trail tells of those who were refused before.
+                told = answer.status_code == 403 and "permission" in answer.text
+                refused = told or "Sign in first" in answer.text
                 assert refused is (role not in MAY[permit]), (method, path, role, answer.status_code, answer.text[:200])
                 assert answer.status_code != 500, (method, path, answer.text[:200])
 
@@ -316,3 +318,96 @@ def test_the_audit_trail_is_exported_whole_with_who_and_from_where(
         listed = client.get("/api/v1/audit", headers=tokens[Role.ADMIN]).json()["items"]
     assert [json.loads(line) for line in lines] == listed
     assert [(item["who"], item["origin"]) for item in listed] == [("token operator", "testclient")] * 5
+
+
+def test_what_a_role_or_a_rule_denies_is_written_down_with_who_from_where_what_and_why(
+    stage: Stage, tokens: dict[Role | None, dict[str, str]]
+) -> None:
+    stage.settings = replace(stage.settings, rules=("operators may revoke name:mail.*",))
+    viewer, operator, admin = (tokens[role] for role in Role)
+    revoke = "/api/v1/control/revoke"
+    with stage.client() as client:
+        asked = [
+            client.post(revoke, json={"task_ids": ["t1"]}, headers=viewer),
+            client.post("/api/worker/shutdown/w1@a", headers=viewer),
+            client.post("/queue/purge", data={"queue": "mail", "sure": "yes"}, headers=viewer),
+            client.post("/api/v1/control/conf", json={}, headers=viewer),
+            client.post(revoke, json={"task_ids": ["t2"]}, headers=operator),
+            client.post("/api/v1/control/shutdown", json={"destination": ["w1@a"]}, headers=operator),
+            client.post("/api/task/revoke/t2", headers=operator),
+            client.post("/control/terminate", data={"task_ids": "t2", "sure": "yes"}, headers=operator),
+            client.post("/api/v1/stuck", headers=operator),
+            client.post("/bulk", data={"act": "revoke", "task_ids": "t2", "sure": "yes"}, headers=operator),
+        ]
+        # To look at what one may not, or to come as nobody, is no attempt to change anything.
+        assert client.get("/audit", headers=viewer).status_code == 403
+        assert client.post(revoke, json={"task_ids": ["t1"]}).status_code == 401
+        assert client.post(revoke, json={"task_ids": ["t1"]}, headers=operator).status_code == 200
+        listed = client.get("/api/v1/audit", headers=admin).json()["items"][::-1]
+        lines = client.get("/api/v1/audit/export", headers=admin).text.splitlines()[::-1]
+        page = client.get("/audit", headers=admin).text
+    assert {answer.status_code for answer in asked} == {403}
+    role, rule = (
+        "Your role, viewer, may not do this: it needs the permission {}.",
+        "Your role, operator, may not {} this",
+    )
+    expected = [
+        ("token viewer", "revoke", "api", role.format("control")),
+        ("token viewer", "/api/worker/shutdown/{worker:path}", "flower", role.format("control")),
+        ("token viewer", "/queue/purge", "page", role.format("control")),
+        ("token viewer", "conf", "api", role.format("data")),
+        ("token operator", "revoke", "api", rule.format("revoke")),
+        ("token operator", "shutdown", "api", rule.format("shutdown")),
+        ("token operator", "revoke", "flower", rule.format("revoke")),
+        ("token operator", "terminate", "page", rule.format("terminate")),
+        ("token operator", "find_stuck", "api", rule.format("find_stuck")),
+        ("token operator", "revoke", "page", rule.format("revoke")),
+    ]
+    *denied, allowed = listed
+    said = [(one["who"], one["action"], one["via"], one["replies"][0]["text"].partition(": see")[0]) for one in denied]
+    assert said == expected
+    assert {(one["origin"], one["times"], one["replies"][0]["outcome"]) for one in denied} == {
+        ("testclient", 1, "denied")
+    }
+    assert denied[1]["arguments"] == {"path": "/api/worker/shutdown/w1@a"}
+    assert (denied[5]["destination"], denied[6]["arguments"]["task_id"]) == (["w1@a"], ["t2"])
+    assert (allowed["action"], allowed["replies"][0]["outcome"]) == ("revoke", "ok")
+    assert [json.loads(line) for line in lines] == listed
+    assert "may not shutdown this" in page
+
+
+def test_a_flood_of_denied_attempts_is_counted_and_then_held_up(
+    stage: Stage, tokens: dict[Role | None, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("umbel.web.gate.CHANGES", 4)
+
+    def tried() -> list[int]:
+        body = {"destination": ["w1@a"]}
+        return [
+            client.post("/api/v1/control/shutdown", json=body, headers=tokens[Role.VIEWER]).status_code
+            for _ in "123456"
+        ]
+
+    # A minute begins.
+    stage.clock.step(60 - stage.clock.now() % 60)
+    with stage.client() as client:
+        assert tried() == [403] * 4 + [429] * 2
+        stage.clock.advance(61)
+        assert tried() == [403] * 4 + [429] * 2
+        items = client.get("/api/v1/audit", headers=tokens[Role.ADMIN]).json()["items"]
+        page = client.get("/audit", headers=tokens[Role.ADMIN]).text
+    assert [(item["who"], item["times"]) for item in items] == [("token viewer", 4)] * 2
+    assert "4 times within a minute" in page
+
+
+def test_somebody_is_refused_even_if_that_cannot_be_written_down(
+    stage: Stage, tokens: dict[Role | None, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(stage.audit, "deny", away)
+    with stage.client() as client:
+        answer = client.post("/api/v1/control/shutdown", json={"destination": ["w"]}, headers=tokens[Role.VIEWER])
+    assert isinstance(stage.control, Workers)
+    assert (answer.status_code, stage.control.calls) == (403, [])

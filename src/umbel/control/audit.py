@@ -1,4 +1,4 @@
-"""The audit trail: who let Umbel change what, when, from where, and what each worker answered."""
+"""The audit trail: who let Umbel change what, when, from where, what each worker answered, and who was refused."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ ACTION_BYTES: Final = 64 * 1024 * 1024
 DETAIL_BYTES: Final = 16 * 1024
 #: Replies kept of one action.
 REPLIES: Final = 1_000
+#: Attempts kept that were refused, apart from the actions, which they never displace; of whoever has the most of them
+#: the oldest go first. And bytes kept of the arguments of one.
+DENIALS: Final = 5_000
+DENIAL_BYTES: Final = 1_024
+#: Seconds within which the same attempt again is the same entry, counted.
+ALIKE: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,10 @@ class Action:
     destination: Sequence[str] = ()
 
 
+#: The outcome of what somebody asked for and was not allowed.
+DENIED: Final = "denied"
+
+
 class Told(NamedTuple):
     """One reply as the trail keeps it; a failure as a whole has no worker."""
 
@@ -47,9 +57,12 @@ class Recorded:
 
     id: int
     action: Action
-    #: None while it is under way, or when the process died over it.
+    #: None while it is under way, or when the process died over it; of what was denied, when it was last tried.
     ended_at: float | None
+    #: Of what was denied one without a worker, its outcome `DENIED`, its text why.
     replies: Sequence[Told]
+    #: How often it was tried; more than once only where it was denied.
+    times: int = 1
 
 
 class Audit(Protocol):
@@ -61,6 +74,10 @@ class Audit(Protocol):
 
     def end(self, number: int, at: float, replies: Sequence[Told]) -> None:
         """Write down what came of it."""
+        ...
+
+    def deny(self, action: Action, why: str) -> None:
+        """Write down what somebody asked for and was not allowed."""
         ...
 
     def read(self, limit: int, before: int | None = None) -> Sequence[Recorded]:

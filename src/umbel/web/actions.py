@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
@@ -13,12 +14,16 @@ from umbel.access.identity import Identity
 from umbel.access.rules import Target
 from umbel.control.audit import Action, Told
 from umbel.control.commands import Command, Control, Outcome, Reply
-from umbel.errors import ControlError
+from umbel.errors import ControlError, StoreError
+from umbel.logs import Limited
 from umbel.model.task import summarize
 from umbel.web.deps import Deps, identity_of
 from umbel.web.permits import CONFIGURATION
 from umbel.web.turns import Turns
 from umbel.web.veil import scrubbed
+
+log = logging.getLogger(__name__)
+limited = Limited(log)
 
 #: Commands under way at once, and how many more may wait for their turn. Each has a thread that mostly sleeps; a look
 #: at `/api/workers` is four of them, and all of it may be waiting for one worker that hangs.
@@ -42,6 +47,10 @@ class Actor:
     via: str
     identity: Identity
 
+    def asks(self, at: float, what: str, arguments: Mapping[str, Any], destination: Sequence[str] = ()) -> Action:
+        """What they ask for, as the audit trail keeps it; `at`: UTC seconds."""
+        return Action(at, self.who, self.origin, what, self.via, arguments, destination)
+
 
 def actor(request: Request, via: str) -> Actor:
     """Who stands behind a request."""
@@ -62,15 +71,33 @@ class Actions:
         if self._deps.settings.read_only and not looks:
             raise HTTPException(403, "Umbel is read-only: start it without --read-only to change workers or tasks.")
 
-    def permit(self, by: Actor, action: str, targets: Callable[[], Sequence[Target]]) -> None:
-        """Raise 403 where the rules do not let somebody do this; the targets are looked up only if it depends on them.
+    def permit(self, by: Actor, asked: Action, targets: Callable[[], Sequence[Target]]) -> None:
+        """Raise 403, and write it down, where the rules do not let somebody do this.
 
         Every change goes through here, whichever address it was asked for at.
         """
+        why = self.refusal(by, asked.what, targets)
+        if why:
+            raise self.denied(asked, why)
+
+    def refusal(self, by: Actor, what: str, targets: Callable[[], Sequence[Target]]) -> str:
+        """Why the rules do not let somebody do this, "" where they do; `targets` are asked only if they matter."""
         rules = self._deps.rules
         found = targets() if rules.limits(by.identity) else ()
-        if not rules.allow(by.identity, action, found):
-            raise HTTPException(403, f"Your role, {by.identity.role.word}, may not {action} this: see --rules.")
+        if rules.allow(by.identity, what, found):
+            return ""
+        return f"Your role, {by.identity.role.word}, may not {what} this: see --rules."
+
+    def denied(self, asked: Action, why: str) -> HTTPException:
+        """Enter in the audit trail that somebody was refused; the 403 to raise. They are refused even if it fails."""
+        if self._deps.audit is not None:
+            try:
+                self._deps.audit.deny(asked, why)
+            except StoreError as error:
+                limited.warning(
+                    "denied", f"{asked.who or asked.origin} was refused, which cannot be written down: {error}"
+                )
+        return HTTPException(403, why)
 
     def targets_of(self, ids: Sequence[str]) -> list[Target]:
         """Tasks by id, as rules see them; one that the store does not know has neither name nor queue."""
@@ -94,25 +121,18 @@ class Actions:
         written into the audit trail; then it is not sent.
         """
         self.allow(looks=command.looks)
+        action = by.asks(self._deps.clock.now(), command.method, command.arguments(), command.destination)
         if command.method in CONFIGURATION and not by.identity.data:
-            raise HTTPException(403, f"Your role, {by.identity.role.word}, does not see what may hold secrets.")
+            why = f"Your role, {by.identity.role.word}, does not see what may hold secrets."
+            raise await self.turns.run(lambda: self.denied(action, why))
         if not command.looks:
-            await self.turns.run(lambda: self.permit(by, command.method, lambda: self._targets(command)))
+            await self.turns.run(lambda: self.permit(by, action, lambda: self._targets(command)))
         control = self._deps.control()
         if control is None:
             raise HTTPException(503, "No broker is known to this process. Start it with --broker or -A.")
         if command.looks:
             replies = await self.turns.run(lambda: self._send(control, command, patience))
             return replies if by.identity.data else [replace(reply, value=scrubbed(reply.value)) for reply in replies]
-        action = Action(
-            self._deps.clock.now(),
-            by.who,
-            by.origin,
-            command.method,
-            by.via,
-            command.arguments(),
-            command.destination,
-        )
         return await self.turns.run(
             lambda: self.recorded(action, lambda: _with_told(self._send(control, command, patience)))
         )
@@ -127,10 +147,10 @@ class Actions:
     ) -> Answer:
         """Do what changes something by other means than a command: allowed or not, and written down in the same way."""
         self.allow()
-        action = Action(self._deps.clock.now(), by.who, by.origin, what, by.via, arguments)
+        action = by.asks(self._deps.clock.now(), what, arguments)
 
         def carried_out() -> Answer:
-            self.permit(by, what, targets)
+            self.permit(by, action, targets)
             return self.recorded(action, work)
 
         return await self.turns.run(carried_out)

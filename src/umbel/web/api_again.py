@@ -130,7 +130,9 @@ async def found_of(request: Request, task_id: str, *, touch: bool = False) -> Fo
     actions: Actions = request.app.state.actions
     sender = sender_of(request)
     if not identity_of(request).data:
-        raise HTTPException(403, "Your role does not see arguments, so it cannot check those that are sent again.")
+        why = "Your role does not see arguments, so it cannot check those that are sent again."
+        asked = actor(request, "api").asks(get_deps(request).clock.now(), "run_again", {"task_id": task_id})
+        raise await actions.turns.run(lambda: actions.denied(asked, why))
     found = await actions.turns.run(lambda: sender.finder.find(task_id, touch=touch))
     if found is None:
         raise HTTPException(404, f"There is no task {task_id[:200]!r}: never seen, or older than what is kept.")

@@ -75,7 +75,7 @@ async def audit(
     limit: Annotated[int, Query(ge=1, le=1_000, description="Items in the answer.")] = 50,
     before: Annotated[int | None, Query(ge=1, description="Only items whose `id` is smaller.")] = None,
 ) -> Response:
-    """Who had Umbel change what, and what came of it, the newest first."""
+    """Who had Umbel change what, and what came of it, and who was refused, the newest first."""
     trail = deps.audit
     if trail is None:
         raise HTTPException(503, "This process keeps no audit trail.")
@@ -120,4 +120,5 @@ def _recorded(item: Recorded) -> AuditOut:
         destination=list(action.destination),
         ended_at=rfc3339(item.ended_at),
         replies=[AuditReplyOut(worker or None, outcome, said) for worker, outcome, said in item.replies],
+        times=item.times,
     )

@@ -47,7 +47,7 @@ class AuditReplyOut:
 
 @dataclass(frozen=True, slots=True)
 class AuditOut:
-    """Something that somebody had Umbel do."""
+    """Something that somebody had Umbel do, or was not allowed to."""
 
     id: int
     at: Time | None
@@ -58,7 +58,10 @@ class AuditOut:
     arguments: dict[str, Any]
     destination: Annotated[list[str], Field(description="The workers addressed; none: all of them.")]
     ended_at: Annotated[Time | None, Field(description="null while it is under way, or if the process died over it.")]
-    replies: list[AuditReplyOut]
+    replies: Annotated[
+        list[AuditReplyOut], Field(description="Of what somebody was not allowed one, `denied`, its text why.")
+    ]
+    times: Annotated[int, Field(description="More than 1: denied, and tried so often within a minute.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from fastapi import HTTPException
 
-from umbel.control.audit import Action, Told
+from umbel.control.audit import Told
 from umbel.control.commands import Command, Outcome, Revoke, Terminate
 from umbel.errors import UmbelError
 from umbel.model.query import And, Compare, Field, Node, Op, Or, Page
@@ -175,7 +175,8 @@ class Bulks:
         act, q, where, ids = asked
         self._actions.allow()
         if where is None:
-            self._actions.permit(by, act.name, lambda: self._actions.targets_of(ids))
+            wanted = by.asks(self._deps.clock.now(), act.name, {"task_id": list(ids), "tasks": len(ids), "bulk": True})
+            self._actions.permit(by, wanted, lambda: self._actions.targets_of(ids))
         pace = None if act.rate is None else min(max(rate or act.rate, 0.1), FASTEST)
         run = Run(uuid4().hex[:12], act, q, self._deps.clock.now(), pace)
         with self._lock:
@@ -202,10 +203,8 @@ class Bulks:
             found = ids if where is None else matching(self._deps.reader, where, run.act)
             run.total = len(found)
             arguments = {"search": run.q} if where is not None else {"task_id": list(ids)}
-            self._actions.permit(by, run.act.name, lambda: self._actions.targets_of(found))
-            what = Action(
-                run.began_at, by.who, by.origin, run.act.name, by.via, {**arguments, "tasks": run.total, "bulk": True}
-            )
+            what = by.asks(run.began_at, run.act.name, {**arguments, "tasks": run.total, "bulk": True})
+            self._actions.permit(by, what, lambda: self._actions.targets_of(found))
             self._actions.recorded(what, lambda: (None, self._batches(run, found, self._hands(by))))
         except (UmbelError, HTTPException) as error:
             run.error = error.detail if isinstance(error, HTTPException) else str(error)

@@ -41,8 +41,11 @@ class Contents:
     async def peek(self, queue: str, limit: int, by: Actor) -> Sequence[Message]:
         """The next messages of a queue. Where a look leaves a mark, it counts as a change."""
         messages = self._of(queue)
+        arguments = {"queue": queue, "limit": limit}
         if not by.identity.data:
-            raise HTTPException(403, "Your role does not see arguments, and messages hold them.")
+            asked = by.asks(self._deps.clock.now(), "peek", arguments)
+            why = "Your role does not see arguments, and messages hold them."
+            raise await self._actions.turns.run(lambda: self._actions.denied(asked, why))
         if not messages.marks:
             self._actions.allow(looks=True)
             return await self._actions.turns.run(lambda: messages.peek(queue, limit))
@@ -50,7 +53,6 @@ class Contents:
         def told(found: Sequence[Message]) -> str:
             return f"{len(found)} messages seen"
 
-        arguments = {"queue": queue, "limit": limit}
         return await self._change("peek", arguments, by, lambda: messages.peek(queue, limit), told)
 
     async def purge(self, queue: str, by: Actor) -> int:

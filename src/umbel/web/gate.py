@@ -18,6 +18,7 @@ from umbel.access.identity import EVERYBODY, HIDE, STRANGER, Identity, Permit
 from umbel.clock import Clock
 from umbel.errors import StoreError
 from umbel.settings import Settings
+from umbel.web.actions import Actions, actor
 from umbel.web.attempts import origin
 from umbel.web.cookies import SESSION, read
 from umbel.web.errors import Problem, tell
@@ -38,8 +39,11 @@ WAITING: Final = 200
 BUSY: Final = "Too many sign-ins wait. Try again in a moment."
 #: Methods that change nothing.
 SAFE: Final = frozenset({"GET", "HEAD"})
-#: Characters of an Authorization header.
+#: Characters of an Authorization header, and of a path that the audit trail keeps.
 HEADER: Final = 8_192
+PATH: Final = 300
+#: What stands before the name of a command in its address.
+COMMAND: Final = "/api/v1/control/"
 
 
 class Refused(NamedTuple):
@@ -77,7 +81,7 @@ class Gate:
         if refused is None:
             await self._app(scope, receive, send)
             return
-        answer = await to_thread.run_sync(lambda: self._answer(request, path, refused))
+        answer = await to_thread.run_sync(lambda: self._answered(request, path, refused))
         await answer(scope, receive, send)
 
     def _permit(self, method: str, path: str) -> Permit:
@@ -107,16 +111,17 @@ class Gate:
 
     def _forbid(self, request: Request, who: Identity, permit: Permit) -> Refused | None:
         rules = request.app.state.deps.rules
+        key = who.name or address(request)
+        wait = 0.0 if request.method in SAFE else self._changes.wait(key)
+        if wait:
+            return Refused(429, "Too many changes within a minute; wait a little.", wait)
+        # Those that are refused count as well: each is written down.
+        if request.method not in SAFE:
+            self._changes.count(key)
         if not who.may(permit) or (permit is Permit.CONTROL and not rules.anything(who)):
             if self._login is None and self._nobody is STRANGER:
                 return Refused(403, OPEN_TO_ALL)
             return Refused(403, f"Your role, {who.role.word}, may not do this: it needs the permission {permit.value}.")
-        if request.method not in SAFE:
-            key = who.name or address(request)
-            wait = self._changes.wait(key)
-            if wait:
-                return Refused(429, "Too many changes within a minute; wait a little.", wait)
-            self._changes.count(key)
         return None
 
     async def _quietly(self, request: Request) -> Identity | Refused | None:
@@ -169,6 +174,17 @@ class Gate:
             await self._turns.run(lambda: attempts.count(key))
             return Refused(401, "The token is not known or has expired." if scheme == "bearer" else WRONG)
         return who
+
+    def _answered(self, request: Request, path: str, refused: Refused) -> Response:
+        """The answer; that somebody's role does not let them change something is written down first."""
+        if refused.status == 403 and request.method not in SAFE:
+            actions: Actions = request.app.state.actions
+            what = self._permits.route(request.method, path).removeprefix(COMMAND) or path
+            by = actor(
+                request, "api" if path.startswith("/api/v1/") else "flower" if path.startswith("/api/") else "page"
+            )
+            actions.denied(by.asks(request.app.state.deps.clock.now(), what, {"path": path[:PATH]}), refused.message)
+        return self._answer(request, path, refused)
 
     def _answer(self, request: Request, path: str, refused: Refused) -> Response:
         headers = {"Cache-Control": "no-store"}

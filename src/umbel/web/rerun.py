@@ -119,10 +119,10 @@ class Sender:
         record = self._deps.reader.task(task_id)
         if record is None:
             return Outcome(task_id, "skipped", text="no event told of it")
-        try:
-            self._actions.permit(by, "run_again", lambda: self._actions.targets_of([task_id]))
-        except HTTPException as refused:
-            return Outcome(task_id, "skipped", text=refused.detail)
+        # The bulk itself is what the audit trail tells of, with how many were refused and why.
+        refused = self._actions.refusal(by, "run_again", lambda: self._actions.targets_of([task_id]))
+        if refused:
+            return Outcome(task_id, "skipped", text=refused)
         found, why = self.finder.ended(record)
         if found is None:
             return Outcome(task_id, "skipped", text=why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,10 @@ from umbel.clock import Clock
 from umbel.control.audit import (
     ACTION_BYTES,
     ACTIONS,
+    ALIKE,
+    DENIAL_BYTES,
+    DENIALS,
+    DENIED,
     DETAIL_BYTES,
     REPLIES,
     Action,
@@ -32,29 +37,34 @@ _NEWEST: Final = 1 << 62
 class SqliteAudit:
     """`umbel.control.audit.Audit` in a file; a damaged one is set aside under a dated name and a new one begun."""
 
-    def __init__(self, file: Path, clock: Clock, actions: int = ACTIONS, size: int = ACTION_BYTES) -> None:
+    def __init__(
+        self, file: Path, clock: Clock, actions: int = ACTIONS, size: int = ACTION_BYTES, denials: int = DENIALS
+    ) -> None:
         remedy = "give another --data-dir"
         self._beside = Beside(file, clock, _MIGRATIONS, "the audit trail", remedy)
         self._actions = actions
         self._size = size
+        self._denials = denials
         self._written = 0
 
     def begin(self, action: Action) -> int:
-        row = (
-            action.at,
-            action.who[:1_000],
-            action.origin[:1_000],
-            action.what,
-            action.via,
-            _cut(json.dumps(action.arguments, default=repr)),
-            _cut(json.dumps(list(action.destination))),
-        )
         with self._beside.open() as connection:
-            number = connection.execute(_SQL["begin"], row).lastrowid
+            number = connection.execute(_SQL["begin"], _row(action)).lastrowid
             if self._written % TRIM_EVERY == 0:
                 self._trim(connection)
             self._written += 1
         return number or 0
+
+    def deny(self, action: Action, why: str) -> None:
+        row = _row(action, DENIAL_BYTES)
+        told = {"at": action.at, "alike": _alike(action.at, row, why), "who": row[1], "why": why[:1_000]}
+        with self._beside.transaction() as connection:
+            if connection.execute(_SQL["denied_again"], told).rowcount:
+                return
+            number = connection.execute(_SQL["begin"], row).lastrowid
+            connection.execute(_SQL["denied"], {**told, "action": number})
+            if connection.execute(_SQL["trim_denied"], (self._denials,)).rowcount > 0:
+                connection.execute(_SQL["forget_denied"])
 
     def end(self, number: int, at: float, replies: Sequence[Told]) -> None:
         with self._beside.open() as connection:
@@ -75,9 +85,26 @@ class SqliteAudit:
             connection.execute(_SQL["trim_outcomes"])
 
 
-def _cut(text: str) -> str:
+def _row(action: Action, bound: int = DETAIL_BYTES) -> tuple[Any, ...]:
+    return (
+        action.at,
+        action.who[:1_000],
+        action.origin[:1_000],
+        action.what[:1_000],
+        action.via,
+        _cut(json.dumps(action.arguments, default=repr), bound),
+        _cut(json.dumps(list(action.destination)), bound),
+    )
+
+
+def _alike(at: float, row: tuple[Any, ...], why: str) -> str:
+    """What two attempts have in common that are told as one."""
+    return f"{at // ALIKE:.0f} {sha256(json.dumps([*row[1:], why]).encode()).hexdigest()}"
+
+
+def _cut(text: str, bound: int) -> str:
     """JSON within the bound; what is longer becomes a JSON text of its beginning."""
-    return text if len(text) <= DETAIL_BYTES else json.dumps(f"{text[: DETAIL_BYTES // 2]}…")
+    return text if len(text) <= bound else json.dumps(f"{text[: bound // 2]}…")
 
 
 def _within(replies: Sequence[Told]) -> list[Told]:
@@ -87,7 +114,7 @@ def _within(replies: Sequence[Told]) -> list[Told]:
 
 
 def _recorded(row: tuple[Any, ...]) -> Recorded:
-    number, at, who, origin, what, via, arguments, destination, ended_at, replies = row
+    number, at, who, origin, what, via, arguments, destination, ended_at, replies, times, last_at, why = row
     given, addressed = json.loads(arguments), json.loads(destination)
     action = Action(
         at,
@@ -98,4 +125,6 @@ def _recorded(row: tuple[Any, ...]) -> Recorded:
         given if isinstance(given, dict) else {"cut": given},
         addressed if isinstance(addressed, list) else [addressed],
     )
+    if times:
+        return Recorded(number, action, last_at, [Told("", DENIED, why)], times)
     return Recorded(number, action, ended_at, [Told(*told) for told in json.loads(replies or "[]")])

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from umbel.access.rules import Target
-from umbel.control.audit import Action, Told
+from umbel.control.audit import Told
 from umbel.control.commands import Registered
 from umbel.control.runs import NoBackend, Order, Result, Runs, UnknownTask, WrongArguments
 from umbel.web.actions import BUSY, Actions, actor
@@ -240,14 +240,14 @@ async def _recorded(
     deps: Deps = get_deps(request)
     actions: Actions = request.app.state.actions
     by = actor(request, "flower")
-    action = Action(deps.clock.now(), by.who, by.origin, what, by.via, arguments)
+    action = by.asks(deps.clock.now(), what, arguments)
 
     def told() -> tuple[str, list[Told]]:
         done = work() or ""
         return done, [Told("", "ok", done)]
 
     def permitted() -> str:
-        actions.permit(by, what, targets)
+        actions.permit(by, action, targets)
         return actions.recorded(action, told)
 
     return await _waiting(request).turns.run(permitted)

@@ -1,4 +1,4 @@
-"""Audit: who had Umbel change what, and what each worker answered."""
+"""Audit: who had Umbel change what, what each worker answered, and who was refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
-from umbel.control.audit import Recorded, Told
+from umbel.control.audit import DENIED, Recorded, Told
 from umbel.web.deps import Deps, get_deps
 from umbel.web.render import page
 
@@ -34,6 +34,8 @@ class Row:
     outcomes: Sequence[tuple[str, int]]
     replies: Sequence[Told]
     more: int
+    #: Why somebody was not allowed it; "" where they were.
+    denied: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +85,5 @@ def _row(item: Recorded) -> Row:
         outcomes=list(counts.items()),
         replies=item.replies[:REPLIES],
         more=max(0, len(item.replies) - REPLIES),
+        denied=next((reply.text for reply in item.replies if reply.outcome == DENIED), ""),
     )
