@@ -42,8 +42,10 @@ def test_each_task_without_an_end_is_found_held_ended_orphaned_or_unknown_with_t
     monkeypatch.setattr(stuck, "PATIENCE", 60.0)
     base = redis_server.url.rstrip("/").removesuffix("/0")
     broker, backend, queue = f"{base}/5", f"{base}/6", unique("stuck")
-    running, done, lost, gone, waits, young = (unique(name) for name in ("r", "d", "l", "g", "w", "y"))
+    running, done, lost, gone, waits, young, taken = (unique(name) for name in ("r", "d", "l", "g", "w", "y", "t"))
     elsewhere: list[AnyEvent] = [replace_host(event, "old@shop") for event in (online(), received(gone), started(gone))]
+    # Taken up by a worker that died before it began: its message comes again, whoever would send it once more.
+    elsewhere.append(replace_host(received(taken, T + 3_000), "old@shop"))
     stage.commit([online(), heartbeat(), *elsewhere, sent(waits), received(young, T + 7_000)])
     for id_ in (running, done, lost):
         stage.commit([received(id_), started(id_)])
@@ -70,11 +72,14 @@ def test_each_task_without_an_end_is_found_held_ended_orphaned_or_unknown_with_t
                 lost: "orphaned",
                 gone: "orphaned",
                 waits: "unknown",
+                taken: "unknown",
             }
             assert found[running]["evidence"] == f"{HOST} has it: active."
             assert "has it as SUCCESS" in found[done]["evidence"]
             assert f"{HOST} is online and does not have it" in found[lost]["evidence"]
             assert "old@shop is not online" in found[gone]["evidence"]
+            assert "old@shop is not online" in found[taken]["evidence"]
+            assert "its message is not acknowledged" in found[taken]["evidence"]
             assert "Orphaned: no worker has it any more" in browser.get(f"/tasks/{lost}").text
             assert "has it as SUCCESS" in browser.get(f"/tasks/{done}").text
             text = browser.get("/stuck").text

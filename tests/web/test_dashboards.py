@@ -179,6 +179,14 @@ def test_what_flowers_dashboard_and_alerts_ask_for_is_there(
         assert any(labels["type"] == kind for labels in told[metric])
 
 
+def test_a_pair_of_task_and_worker_that_holds_nothing_now_is_told_as_0() -> None:
+    """Its graph has no holes, as with Flower."""
+    for held, number in (({}, "0.0"), ({(TASK, WORKER): 2}, "2.0")):
+        measured = Measured(Meters(prefetch={(TASK, WORKER): 0.1}), prefetched=held)
+        page = render(snapshot(measured=measured))[0].decode()
+        assert f'flower_worker_prefetched_tasks{{task="{TASK}",worker="{WORKER}"}} {number}\n' in page
+
+
 def test_buckets_are_cumulative_and_end_with_everything() -> None:
     runs = {(TASK, WORKER): Histogram({-1: 1, 100: 2, 300: 1}, 1.5)}
     page = render(snapshot(measured=Measured(Meters(runs=runs), buckets=(0.001, 0.01, 1.0))))[0].decode()

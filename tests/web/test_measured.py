@@ -4,14 +4,63 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 
 from tests.web import events
 from tests.web.stage import Stage
+from umbel.brokers.base import QueueDepth
+from umbel.control.commands import ActiveQueues, Command
 from umbel.web import measured
 from umbel.web.measured import FRESH, Surroundings
+
+
+class Depths:
+    """A broker that does not know who consumes."""
+
+    def depths(self, names: Sequence[str]) -> list[QueueDepth]:
+        return [QueueDepth(name, 3) for name in names]
+
+    def close(self) -> None: ...
+
+
+class Consumers:
+    """Workers that tell their queues, but for those that say nothing."""
+
+    def __init__(self) -> None:
+        self.silent: set[str] = set()
+
+    def ask(self, command: Command, *_: object) -> dict[str, Any]:
+        if not isinstance(command, ActiveQueues):
+            return {}
+        told = [{"name": "mail"}, {"name": "pay"}]
+        return {
+            worker: told[: 1 + (worker == "w2@shop")] for worker in command.destination if worker not in self.silent
+        }
+
+
+def test_consumers_are_counted_by_the_workers_own_word_where_the_broker_does_not_know(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "queue_names", lambda _: ["mail", "pay", "dead"])
+    stage.commit([])
+    stage.queues = cast(Any, Depths())
+    stage.control = cast(Any, workers := Consumers())
+    assert dict(queue[::3] for queue in Surroundings(stage.deps()).measured().queues) == {
+        "mail": None, "pay": None, "dead": None
+    }  # fmt: skip
+    now = stage.clock.now()
+    for name in ("w1@shop", "w2@shop"):
+        stage.commit([events.online(name, at=now), events.heartbeat(name, at=now)])
+    counted = Surroundings(stage.deps()).measured().queues
+    assert counted == [("mail", 3, None, 2), ("pay", 3, None, 1), ("dead", 3, None, 0)]
+    # One that is slow may be the only consumer of any of them.
+    workers.silent.add("w1@shop")
+    assert {queue[3] for queue in Surroundings(stage.deps()).measured().queues} == {None}
+    stage.clock.advance(3_600)
+    assert {queue[3] for queue in Surroundings(stage.deps()).measured().queues} == {0}
 
 
 class Slow:

@@ -47,7 +47,8 @@ def families(measured: Measured) -> Iterator[Metric]:
     yield _counter(names.TASK_EVENTS, counted)
     yield _histogram(names.TASK_RUNTIME, meters.runs, measured.buckets)
     yield _gauge(names.TASK_PREFETCH, meters.prefetch)
-    yield _gauge(names.WORKER_PREFETCHED, _most(measured.prefetched))
+    # A pair that holds nothing now is told as 0, not left out: a graph of it would have holes.
+    yield _gauge(names.WORKER_PREFETCHED, _most({**dict.fromkeys(meters.prefetch, 0), **measured.prefetched}))
     waits = {(queue,): histogram for queue, histogram in meters.waits.items()}
     yield _histogram(names.TASK_WAIT, waits, measured.buckets)
     yield _counter(names.TASK_FAILURES, {key: float(count) for key, count in meters.failures.items()})

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from umbel.alerts.records import Total
-from umbel.control.commands import Stats
+from umbel.control.commands import ActiveQueues, Stats
 from umbel.errors import BrokerError, ControlError, StoreError
 from umbel.metrics.names import Measured
 from umbel.model.meter import Meters
@@ -132,7 +132,32 @@ class Surroundings:
         except (BrokerError, StoreError) as error:
             log.debug("the metrics do without queues: %s", error)
             return []
-        return [(depth.name, depth.ready, depth.unacked, depth.consumers) for depth in depths]
+        told = None if all(depth.consumers is not None for depth in depths) else self._consumers()
+        return [
+            (
+                depth.name,
+                depth.ready,
+                depth.unacked,
+                told[depth.name] if depth.consumers is None and told is not None else depth.consumers,
+            )
+            for depth in depths
+        ]
+
+    def _consumers(self) -> Counter[str] | None:
+        """Workers that consume from each queue, by their own word: Redis does not know.
+
+        None unless all that are online tell, so that no queue looks deserted because its worker is slow.
+        """
+        try:
+            control, online = self._deps.control(), self._online()
+            if control is None or not self._deps.reader.workers():
+                return None
+            answers = control.ask(ActiveQueues(online), self._deps.settings.inspect_timeout) if online else {}
+        except (ControlError, StoreError) as error:
+            log.debug("the metrics do without consumers: %s", error)
+            return None
+        queues = [_queues_of(answers.get(worker)) for worker in online]
+        return None if None in queues else Counter(name for names in queues for name in names or ())
 
     def _online(self) -> tuple[str, ...]:
         now = self._deps.clock.now()
@@ -162,6 +187,13 @@ class Surroundings:
         except StoreError as error:
             log.debug("the metrics do without prefetched tasks: %s", error)
         return found
+
+
+def _queues_of(answer: Any) -> set[str] | None:
+    """The names in a worker's `active_queues`; None where it told nothing of the kind."""
+    if not isinstance(answer, list):
+        return None
+    return {str(queue.get("name")) for queue in answer if isinstance(queue, Mapping)}
 
 
 def _size(answer: Any) -> int | None:

@@ -36,6 +36,13 @@ _WAITS: Final = {
     State.RETRY: "It was sent once more and may wait in its queue.",
     State.REJECTED: "It was rejected and may have been put back into its queue.",
 }
+#: Seconds within which a message that nobody acknowledged comes again: twice Redis's visibility timeout, unless set.
+AGAIN: Final = 7_200.0
+#: Of a task that a worker took up and did not begin; workers acknowledge when they begin.
+_COMES: Final = (
+    "It was received and not started, so its message is not acknowledged, and the broker gives it to another worker: "
+    "RabbitMQ at once, Redis after its visibility timeout, an hour unless set."
+)
 _OPEN: Final = (State.RECEIVED, State.STARTED, State.RETRY, State.REJECTED)
 
 
@@ -129,16 +136,19 @@ class Stuck:
         """The same of one that nobody says to have or to have ended; `said`: by the result backend."""
         if task.state in _WAITS:
             return UNKNOWN, f"{_WAITS[task.state]} {said}"
+        if answer is not None and answer.silence:
+            return UNKNOWN, f"{task.worker} was asked and does not tell: {answer.silence}. {said}"
+        comes = task.state is State.RECEIVED and self._deps.clock.now() - task.updated_at <= AGAIN
         if answer is None:
             why = f"{task.worker} is not online, last seen {rfc3339(self._seen(task.worker)) or 'never'}. {said}"
-            return ORPHANED, f"{why} A task with acks_late may come again by itself."
-        if answer.silence:
-            return UNKNOWN, f"{task.worker} was asked and does not tell: {answer.silence}. {said}"
+            late = "A task with acks_late may come again by itself."
+            return (UNKNOWN, f"{why} {_COMES}") if comes else (ORPHANED, f"{why} {late}")
         # Its end may have been under way, so the latest word is looked at once more.
         record = self._deps.reader.task(task.id)
         if record is not None and summarize(record).state in ENDED:
             return FINISHED, "Its end was told of meanwhile."
-        return ORPHANED, f"{task.worker} is online and does not have it. {said}"
+        why = f"{task.worker} is online and does not have it. {said}"
+        return (UNKNOWN, f"{why} {_COMES}") if comes else (ORPHANED, why)
 
     def _seen(self, worker: str) -> float | None:
         found = [one.seen_at for one in self._deps.reader.workers() if one.hostname == worker]
