@@ -17,7 +17,7 @@ from umbel.errors import SettingsError, UmbelError
 from umbel.runtime.parts import SUPERVISED
 from umbel.runtime.transport import parts_of
 from umbel.settings import OPTIONS, Settings, load, to_environment
-from umbel.settings_flower import FLOWER_OPTIONS, Found, Translation, from_environment, translate
+from umbel.settings_flower import FLOWER_OPTIONS, Found, Translation, from_environment, translate, truth
 from umbel.settings_option import Option
 from umbel.supervise import HOPELESS, Supervisor
 
@@ -91,21 +91,26 @@ def _plain_switch(arg: str) -> str:
     flag = flag.replace("_", "-")
     if not separator or flag not in _SWITCHES:
         return arg
-    truth = value.strip().lower() in ("y", "yes", "t", "true", "on", "1")
-    return flag if truth else f"--no-{flag[2:]}"
+    try:
+        return flag if truth(value) else f"--no-{flag[2:]}"
+    except ValueError as error:
+        raise click.UsageError(f"{arg.partition('=')[0]}: {value!r} cannot be used: {error}") from error
 
 
-def flower_translation(given: Mapping[str, Any]) -> Translation:
-    """What Flower's environment, configuration file and flags say, the later over the earlier."""
+def flower_translation(given: Mapping[str, Any], wrong: list[str] | None = None) -> Translation:
+    """What Flower's environment, configuration file and flags say, the later over the earlier.
+
+    Raises `SettingsError` for what cannot be understood, or adds it to `wrong`.
+    """
     path = given.get("flower_conf") or os.environ.get("FLOWER_CONF")
-    found = from_environment(os.environ)
+    found = from_environment(os.environ, wrong)
     if path or Path(flowerconfig.DEFAULT).exists():
-        found += flowerconfig.read(path or flowerconfig.DEFAULT)
+        found += flowerconfig.read(path or flowerconfig.DEFAULT, wrong)
     for option in FLOWER_OPTIONS:
         value = given.get(f"flower_{option.name}")
         if value not in (None, ()):
             found.append(Found(option, value, f"--{option.name}"))
-    return translate(found)
+    return translate(found, wrong)
 
 
 def _take_over(given: Mapping[str, Any]) -> Mapping[str, tuple[Any, str]]:
@@ -283,9 +288,10 @@ _DOCTOR_PARAMS: Final[Sequence[click.Parameter]] = (
 def doctor(flower: bool, **given: Any) -> None:
     """Say in plain words what is missing for events to flow."""
     if flower:
-        translation = flower_translation(given)
-        click.echo("\n".join(translation.lines) or "Nothing of Flower's is set.")
-        sys.exit(HOPELESS if translation.refusals else 0)
+        wrong: list[str] = []
+        translation = flower_translation(given, wrong)
+        click.echo("\n".join([*translation.lines, *wrong]) or "Nothing of Flower's is set.")
+        sys.exit(HOPELESS if translation.refusals or wrong else 0)
     sys.exit(_home("doctor").main(read_settings(given)))
 
 

@@ -75,7 +75,8 @@ class Translation:
     lines: list[str] = field(default_factory=list)
 
 
-def _truth(value: Any) -> bool:
+def truth(value: Any) -> bool:
+    """A switch as Flower takes it; raises `ValueError`."""
     text = str(value).strip().lower()
     if text in ("y", "yes", "t", "true", "on", "1"):
         return True
@@ -122,8 +123,8 @@ FLOWER_OPTIONS: Final = (
     FlowerOption("certfile", "certfile", lambda value: value or ""),
     FlowerOption("keyfile", "keyfile", lambda value: value or ""),
     FlowerOption("ca_certs", notice="Flower asks no client for a certificate with it, nor does Umbel"),
-    FlowerOption("xheaders", "xheaders", _truth, switch=True),
-    FlowerOption("debug", "log_level", lambda value: "debug" if _truth(value) else "info", switch=True),
+    FlowerOption("xheaders", "xheaders", truth, switch=True),
+    FlowerOption("debug", "log_level", lambda value: "debug" if truth(value) else "info", switch=True),
     FlowerOption("auth", "auth"),
     FlowerOption("auth_provider", "auth_provider", lambda value: value or ""),
     FlowerOption("basic_auth", "basic_auth", secret=True),
@@ -131,10 +132,10 @@ FLOWER_OPTIONS: Final = (
     FlowerOption("oauth2_secret", "oauth2_secret", lambda value: value or "", secret=True),
     FlowerOption("oauth2_redirect_uri", "oauth2_redirect_uri", lambda value: value or ""),
     FlowerOption("cookie_secret", notice="sessions are kept in the store and survive a restart; nothing is signed"),
-    FlowerOption("read_only", "read_only", _truth, switch=True),
+    FlowerOption("read_only", "read_only", truth, switch=True),
     FlowerOption("broker_api", "broker_api", lambda value: value or "", secret=True),
     FlowerOption("inspect_timeout", "inspect_timeout", _milliseconds),
-    FlowerOption("enable_events", "enable_events", _truth, switch=True),
+    FlowerOption("enable_events", "enable_events", truth, switch=True),
     FlowerOption("persistent", notice=_KEPT, switch=True),
     FlowerOption("db", notice=f"{_KEPT}; --store says where"),
     FlowerOption("state_save_interval", notice=f"{_KEPT}; each batch is saved before it counts as received"),
@@ -162,7 +163,7 @@ FLOWER_OPTIONS: Final = (
 )
 #: Variables of Flower's that are no options.
 VARIABLES: Final = (
-    FlowerOption("unauthenticated_api", "unauthenticated_api", _truth),
+    FlowerOption("unauthenticated_api", "unauthenticated_api", truth),
     FlowerOption("oauth2_okta_base_url", "oidc_issuer", _site),
     FlowerOption("github_oauth_domain", "oidc_issuer", _site),
     FlowerOption("gitlab_oauth_domain", "oidc_issuer", _site),
@@ -175,22 +176,39 @@ VARIABLES: Final = (
     FlowerOption("data_dir", notice="--store and --data-dir say where things lie"),
 )
 BY_NAME: Final[Mapping[str, FlowerOption]] = {option.name: option for option in FLOWER_OPTIONS}
+#: What the names of Flower's variables begin with, and how like one of them another is that is taken for a slip.
+PREFIX: Final = "FLOWER_"
+NEAR: Final = 0.75
 #: What Kubernetes gives to pods beside a service named flower: FLOWER_PORT=tcp://…, FLOWER_SERVICE_HOST, ...
 _KUBERNETES: Final = re.compile(r"FLOWER_(SERVICE_.*|PORT_\d+_.*)")
 
 
-def from_environment(environ: Mapping[str, str]) -> list[Found]:
-    """What the environment sets; raises `SettingsError` for a variable that Flower does not know."""
+def from_environment(environ: Mapping[str, str], wrong: list[str] | None = None) -> list[Found]:
+    """What the environment sets.
+
+    A variable that Flower does not know is an error where it is nearly one of Flower's; others may be somebody else's
+    (FLOWER_PASSWORD, from which a script makes a flag), have no effect, and that is said. Errors are raised as
+    `SettingsError`, or added to `wrong`.
+    """
     known = {option.env: option for option in (*FLOWER_OPTIONS, *VARIABLES)}
     found = []
     for name, value in environ.items():
-        if not name.startswith("FLOWER_") or _KUBERNETES.fullmatch(name) or value.startswith("tcp://"):
+        if not name.startswith(PREFIX) or _KUBERNETES.fullmatch(name) or value.startswith("tcp://"):
             continue
-        option = known.get(name)
-        if option is None:
-            raise SettingsError(f"{name} is none of Flower's variables{suggestion(name, known)}")
-        found.append(Found(option, value, name))
+        close = difflib.get_close_matches(name[len(PREFIX) :], [one[len(PREFIX) :] for one in known], 1, NEAR)
+        if name not in known and close:
+            amiss(f"{name} is none of Flower's variables; did you mean {PREFIX}{close[0]}?", wrong)
+            continue
+        foreign = FlowerOption(name, notice="it is none of Flower's variables")
+        found.append(Found(known.get(name, foreign), value, name))
     return found
+
+
+def amiss(message: str, wrong: list[str] | None) -> None:
+    """Raise a `SettingsError`, or keep its message among others."""
+    if wrong is None:
+        raise SettingsError(message)
+    wrong.append(message)
 
 
 def named(name: str, value: Any, origin: str) -> Found:
@@ -207,8 +225,8 @@ def suggestion(name: str, known: Mapping[str, object]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def translate(found: Sequence[Found]) -> Translation:
-    """Everything that was set in Umbel's terms, the later of the same name over the earlier."""
+def translate(found: Sequence[Found], wrong: list[str] | None = None) -> Translation:
+    """Everything that was set in Umbel's terms, the later of the same name over the earlier; `wrong` as above."""
     result = Translation()
     latest = {item.option.name: item for item in found}
     for item in latest.values():
@@ -216,7 +234,11 @@ def translate(found: Sequence[Found]) -> Translation:
         if _is_unset(item) or option.name == "conf":
             continue
         if option.fate is Fate.TRANSLATED:
-            value = _converted(item)
+            try:
+                value = _converted(item)
+            except SettingsError as error:
+                amiss(str(error), wrong)
+                continue
             result.values[option.target] = (value, item.origin)
             shown = "(not shown)" if option.secret else value
             result.lines.append(f"{item.origin}: --{option.target.replace('_', '-')} {shown}")

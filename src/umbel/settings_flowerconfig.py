@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from umbel.errors import SettingsError
-from umbel.settings_flower import BY_NAME, Found, named
+from umbel.settings_flower import BY_NAME, Found, amiss, named
 
 #: What Flower reads in the working directory unless told otherwise.
 DEFAULT: Final = "flowerconfig.py"
@@ -19,8 +19,11 @@ DEFAULT: Final = "flowerconfig.py"
 LONGEST: Final = 1024 * 1024
 
 
-def read(path: str) -> list[Found]:
-    """The options that the file sets; raises `SettingsError` naming the line that cannot be read."""
+def read(path: str, wrong: list[str] | None = None) -> list[Found]:
+    """The options that the file sets; raises `SettingsError` naming the line that cannot be read.
+
+    With `wrong`, what is wrong with lines is added to it instead, and the others are read.
+    """
     file = Path(path)
     try:
         if file.stat().st_size > LONGEST:
@@ -30,27 +33,32 @@ def read(path: str) -> list[Found]:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
     except (SyntaxError, ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not Python: {error}") from error
-    return list(_found(tree, file.name))
-
-
-def _found(tree: ast.Module, file: str) -> Iterator[Found]:
+    found: list[Found] = []
     for node in tree.body:
-        where = f"{file}:{node.lineno}"
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            if node.name == "format_task":
-                yield named("format_task", "a function", where)
-            continue
-        if isinstance(node, ast.ClassDef):
-            continue
-        plain = dict(_assigned(node))
-        for name, value in plain.items():
-            yield named(name, _literal(value, name, where), where)
-        for name, line in _bound(node):
-            if name not in plain:
-                raise SettingsError(
-                    f"{file}:{line}: {name} may be set here, and Umbel, which does not run the file, cannot tell to"
-                    " what. Write the option and its value on a line of their own, or set its FLOWER_ variable"
-                )
+        try:
+            found += _found(node, file.name)
+        except SettingsError as error:
+            amiss(str(error), wrong)
+    return found
+
+
+def _found(node: ast.stmt, file: str) -> Iterator[Found]:
+    where = f"{file}:{node.lineno}"
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if node.name == "format_task":
+            yield named("format_task", "a function", where)
+        return
+    if isinstance(node, ast.ClassDef):
+        return
+    plain = dict(_assigned(node))
+    for name, value in plain.items():
+        yield named(name, _literal(value, name, where), where)
+    for name, line in _bound(node):
+        if name not in plain:
+            raise SettingsError(
+                f"{file}:{line}: {name} may be set here, and Umbel, which does not run the file, cannot tell to"
+                " what. Write the option and its value on a line of their own, or set its FLOWER_ variable"
+            )
 
 
 def _assigned(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:

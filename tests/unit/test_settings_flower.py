@@ -179,6 +179,36 @@ def test_an_unknown_variable_or_option_is_an_error_with_a_suggestion() -> None:
         read(config("prot = 1\n"))
 
 
+@pytest.mark.parametrize("name", ["FLOWER_USER", "FLOWER_PASSWORD", "FLOWER_BROKER_URL", "FLOWER_VERSION"])
+def test_a_variable_that_is_somebody_elses_does_no_harm_and_is_said(name: str) -> None:
+    translation = translate(from_environment({name: "hunter2"}))
+    assert translation.notices == [f"{name} has no effect: it is none of Flower's variables"]
+    assert (translation.values, translation.refusals) == ({}, [])
+
+
+@pytest.mark.parametrize("name", ["FLOWER_BASICAUTH", "FLOWER_BASIC_AUTHS", "FLOWER_READONLY", "FLOWER_OAUTH_KEY"])
+def test_a_slip_in_a_variable_is_an_error_as_it_may_be_the_login(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is none of Flower's variables; did you mean FLOWER_"):
+        from_environment({name: "x"})
+
+
+def test_doctor_tells_all_that_is_wrong_at_once_beside_what_is_right() -> None:
+    config("port = int('5')\nmax_tasks = 1\nif True:\n    debug = True\nprot = 1\nread_only = 'perhaps'\n")
+    code, output = invoke("doctor", "--flower", FLOWER_URL_PREFX="x")
+    assert code == 78
+    said = [
+        "flowerconfig.py:2: no effect",
+        "FLOWER_URL_PREFX is none",
+        "flowerconfig.py:1: the value of port is computed",
+    ]
+    said += [
+        "flowerconfig.py:4: debug may be set here",
+        "flowerconfig.py:5: prot is none",
+        "flowerconfig.py:6: 'perhaps'",
+    ]
+    assert [line.startswith(words) for line, words in zip(output.splitlines(), said, strict=True)] == [True] * 6, output
+
+
 def test_umbels_own_settings_beat_flowers() -> None:
     flower = translate([Found(option, "5000", "x") for option in FLOWER_OPTIONS if option.name == "port"]).values
     assert load({}, {}, flower=flower).port == 5000
@@ -377,6 +407,13 @@ def test_settings_reach_the_parts_whole() -> None:
 )
 def test_switches_may_be_written_as_flower_does(arg: str, plain: str) -> None:
     assert cli._plain_switch(arg) == plain
+
+
+@pytest.mark.parametrize("arg", ["--read_only=perhaps", "--xheaders=2", "--read-only=ture"])
+def test_a_switch_that_is_neither_on_nor_off_is_an_error_and_not_off(arg: str) -> None:
+    code, output = invoke("up", "--broker", "memory://", arg)
+    assert code == 2
+    assert "true or false is expected" in output
 
 
 def test_half_a_certificate_is_refused() -> None:
