@@ -160,6 +160,7 @@ OPTIONS: Final = (
         (),
         "NAMES",
     ),
+    Option("natural_time", False, switch, "Tell in the list of tasks how long ago something was, not when."),
     Option("url_prefix", "", path_prefix, "Path under which a proxy serves Umbel, such as /umbel.", (), "PATH"),
     Option("data_dir", "umbel-data", plain_text, "Directory of the spool and of the parts' status.", (), "DIRECTORY"),
     Option(
@@ -222,6 +223,7 @@ class Settings(TelemetrySettings):
     purge_offline_workers: float | None = None
     task_runtime_metric_buckets: Sequence[float] = BUCKETS
     tasks_columns: str = ""
+    natural_time: bool = False
     url_prefix: str = ""
     data_dir: str = "umbel-data"
     spool_bytes: int = GIB

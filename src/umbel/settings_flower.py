@@ -112,7 +112,6 @@ def _level(value: Any) -> str:
 
 _KEPT: Final = "history is always kept, in the store"
 _LOGS: Final = "Umbel logs to standard error; whatever runs it keeps and rotates that"
-_SHOWN: Final = "the pages show it their own way"
 
 #: Every option of Flower 2.2, and those of Tornado that it takes.
 FLOWER_OPTIONS: Final = (
@@ -143,7 +142,7 @@ FLOWER_OPTIONS: Final = (
     FlowerOption("max_tasks", notice="tasks are kept on disk; --retention and --retention-bytes say how many"),
     FlowerOption("purge_offline_workers", "purge_offline_workers", lambda value: None if value == "" else value),
     FlowerOption("auto_refresh", notice="the pages stay live by themselves", switch=True),
-    FlowerOption("natural_time", notice=_SHOWN, switch=True),
+    FlowerOption("natural_time", "natural_time", truth, switch=True),
     FlowerOption("tasks_columns", "tasks_columns", _list),
     FlowerOption(
         "format_task",

@@ -160,6 +160,7 @@ def test_chosen_columns_are_shown_in_their_order_and_kept_by_every_link(shop: St
 def test_columns_go_by_flowers_names_too_and_unknown_ones_are_left_out() -> None:
     assert as_text(columns_of("uuid, runtime,nonsense,name,uuid")) == "id,run,name"
     assert as_text(columns_of("nonsense")) == ""
+    assert as_text(columns_of("revoked,routing_key")) == "finished,queue"
 
 
 def test_columns_that_are_set_are_shown_unless_the_address_names_others(shop: Stage) -> None:
@@ -171,6 +172,16 @@ def test_columns_that_are_set_are_shown_unless_the_address_names_others(shop: St
     assert heads == ["Name", "Id", "State"]
     assert chosen == ["Run"]
     assert again == "/tasks"
+
+
+@pytest.mark.parametrize("natural", [True, False])
+def test_times_of_the_list_are_told_as_how_long_ago_where_that_is_set(shop: Stage, natural: bool) -> None:
+    shop.settings = replace(shop.settings, natural_time=natural, tasks_columns="received,started,revoked")
+    with shop.client() as client:
+        rows = client.get("/tasks").text.partition('<tbody id="rows">')[2].partition("</tbody>")[0]
+    times = re.findall(r"<time [^>]*>", rows)
+    assert times
+    assert all(("data-rel" in time) is natural for time in times)
 
 
 def test_a_search_is_told_for_a_shell_with_its_quotes(shop: Stage) -> None:

@@ -64,7 +64,7 @@ SAMPLES = {
     "max_tasks": ("1000", "no effect; tasks are kept on disk"),
     "purge_offline_workers": ("300", "--purge-offline-workers 300"),
     "auto_refresh": ("True", "no effect; the pages stay live"),
-    "natural_time": ("True", "no effect; the pages show it"),
+    "natural_time": ("True", "--natural-time True"),
     "tasks_columns": ("name,state", "--tasks-columns name,state"),
     "format_task": ("f", "refused. Umbel runs no code over tasks"),
     "task_runtime_metric_buckets": ("1,5,inf", "--task-runtime-metric-buckets 1,5,inf"),
@@ -147,7 +147,7 @@ def test_what_would_open_something_is_refused_with_the_remedy(name: str, value: 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("persistent", True), ("db", "flower"), ("max_tasks", 5), ("natural_time", True)],
+    [("persistent", True), ("db", "flower"), ("max_tasks", 5), ("auto_refresh", True)],
 )
 def test_what_has_no_counterpart_is_said_and_does_no_harm(name: str, value: object) -> None:
     translation = translate([named(name, value, "here")])

@@ -41,7 +41,9 @@ _ALL: Final = (
 COLUMNS: Final = {column.key: column for column in _ALL}
 USUAL: Final = ("state", "name", "id", "args", "worker", "queue", "received", "wait", "run", "retries")
 #: What Flower calls them.
-ALIASES: Final = {"uuid": "id", "kwargs": "args", "runtime": "run", "succeeded": "finished", "failed": "finished"}
+ALIASES: Final = {"uuid": "id", "kwargs": "args", "runtime": "run", "routing_key": "queue"} | dict.fromkeys(
+    ("succeeded", "failed", "revoked"), "finished"
+)
 
 
 def columns_of(text: str, usual: str = "") -> list[Column]:

@@ -97,6 +97,8 @@ class Context:
     columns: Sequence[Column]
     others: Sequence[Column]
     cols: str
+    #: Whether times are told as how long ago.
+    natural: bool
     #: Umbel's own choice of columns, of which a narrow list leaves some out.
     fitted: bool
     #: None where the search cannot be understood.
@@ -173,6 +175,7 @@ def load(
         columns=shown,
         others=task_columns.others(shown),
         cols=asks["cols"],
+        natural=deps.settings.natural_time,
         fitted=[column.key for column in shown] == list(task_columns.USUAL),
         sides=sides(deps, q, asks["state"], _stateless(asked, q, choice, deps.clock.now()), _with_states(asked, chosen))
         if asked and choice
