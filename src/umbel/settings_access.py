@@ -37,6 +37,14 @@ def lines(value: Any) -> tuple[str, ...]:
     return _listed(value, re.compile(r"[;\n]"))
 
 
+def level(value: Any) -> int:
+    """One of GitLab's levels of access, 0 to 50."""
+    number = int(value)
+    if not 0 <= number <= 50:
+        raise ValueError("0 to 50 are possible")
+    return number
+
+
 def patterns(value: Any) -> tuple[str, ...]:
     """Regular expressions: a list, a JSON array, or a line each; ValueError for one that is none."""
     given = _listed(value, re.compile(r"\n"))
@@ -133,6 +141,14 @@ ACCESS_OPTIONS: Final = (
     _option("role_claim", "", plain_text, "A claim that says viewer, operator or admin.", "NAME"),
     _option("allowed_groups", (), texts, "Groups of which a user must be in one, joined by ','.", "NAMES"),
     _option(
+        "gitlab_min_access_level",
+        0,
+        level,
+        "Of GitLab's groups only those in which a user has this level at least (20: reporter, 30: developer, 40: "
+        "maintainer, 50: owner); it then asks for the scope read_api. 0: every group, guests' as well.",
+        "LEVEL",
+    ),
+    _option(
         "trusted_proxies",
         (),
         texts,
@@ -200,6 +216,7 @@ class AccessSettings:
     groups_claim: str = "groups"
     role_claim: str = ""
     allowed_groups: Sequence[str] = ()
+    gitlab_min_access_level: int = 0
     trusted_proxies: Sequence[str] = ()
     proxy_user_header: str = ""
     proxy_groups_header: str = ""

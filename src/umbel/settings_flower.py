@@ -41,6 +41,8 @@ class FlowerOption:
     switch: bool = False
     #: Whether its value is never repeated.
     secret: bool = False
+    #: What Flower takes for granted with it: by option of Umbel's, unless another of Flower's says so.
+    also: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fate(self) -> Fate:
@@ -166,12 +168,9 @@ VARIABLES: Final = (
     FlowerOption("oauth2_okta_base_url", "oidc_issuer", _site),
     FlowerOption("github_oauth_domain", "oidc_issuer", _site),
     FlowerOption("gitlab_oauth_domain", "oidc_issuer", _site),
-    FlowerOption("gitlab_auth_allowed_groups", "allowed_groups", _list),
-    FlowerOption(
-        "gitlab_min_access_level",
-        remedy="GitLab tells Umbel a user's groups, not their level in them. Leave it out, and name groups of which"
-        " everybody may sign in with FLOWER_GITLAB_AUTH_ALLOWED_GROUPS.",
-    ),
+    # Flower asks for reporters unless told otherwise; with every group, its guests could sign in.
+    FlowerOption("gitlab_auth_allowed_groups", "allowed_groups", _list, also={"gitlab_min_access_level": 20}),
+    FlowerOption("gitlab_min_access_level", "gitlab_min_access_level"),
     FlowerOption("data_dir", notice="--store and --data-dir say where things lie"),
 )
 BY_NAME: Final[Mapping[str, FlowerOption]] = {option.name: option for option in FLOWER_OPTIONS}
@@ -228,6 +227,7 @@ def translate(found: Sequence[Found], wrong: list[str] | None = None) -> Transla
     """Everything that was set in Umbel's terms, the later of the same name over the earlier; `wrong` as above."""
     result = Translation()
     latest = {item.option.name: item for item in found}
+    targets = {item.option.target for item in latest.values()}
     for item in latest.values():
         option = item.option
         if _is_unset(item) or option.name == "conf":
@@ -241,6 +241,10 @@ def translate(found: Sequence[Found], wrong: list[str] | None = None) -> Transla
             result.values[option.target] = (value, item.origin)
             shown = "(not shown)" if option.secret else value
             result.lines.append(f"{item.origin}: --{option.target.replace('_', '-')} {shown}")
+            for target, implied in option.also.items():
+                if value and target not in targets:
+                    result.values[target] = (implied, item.origin)
+                    result.lines.append(f"{item.origin}: --{target.replace('_', '-')} {implied}, as Flower has it")
         elif option.fate is Fate.REFUSED:
             result.refusals.append(f"{item.origin}: Flower's {option.name} cannot be taken over. {option.remedy}")
             result.lines.append(f"{item.origin}: refused. {option.remedy}")

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.signin.served import Answer, serving
 from umbel.access.base import Departure, SignInError
 from umbel.clock import SystemClock
 from umbel.settings import Settings
@@ -52,6 +50,16 @@ class GitHub:
     challenge: str = ""
     url: str = ""
 
+    def post(self, path: str, sent: dict[str, str]) -> Answer:
+        self.asked.append((path, sent))
+        told = self.token(sent)
+        return Answer(form=told) if self.form else Answer(told)
+
+    def get(self, path: str, query: dict[str, str], authorization: str) -> Answer:
+        self.asked.append((path, {}))
+        status, told = self.api(path.removeprefix("/api/v3"), authorization, int(query.get("page", "1")))
+        return Answer(told, status)
+
     def token(self, sent: dict[str, str]) -> dict[str, str]:
         """As `POST /login/oauth/access_token`: errors come with the status 200."""
         digest = hashlib.sha256(sent.get("code_verifier", "").encode()).digest()
@@ -71,48 +79,11 @@ class GitHub:
         return self.status, found[100 * (page - 1) : 100 * page] if isinstance(found, list) else found
 
 
-def serving(hub: GitHub) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            sent = {name: values[0] for name, values in parse_qs(body).items()}
-            hub.asked.append((self.path, sent))
-            told = hub.token(sent)
-            if hub.form:
-                self.answer(200, urlencode(told).encode(), "application/x-www-form-urlencoded; charset=utf-8")
-            else:
-                self.answer(200, json.dumps(told).encode(), "application/json; charset=utf-8")
-
-        def do_GET(self) -> None:
-            place = urlsplit(self.path)
-            hub.asked.append((place.path, {}))
-            page = int(parse_qs(place.query).get("page", ["1"])[0])
-            status, told = hub.api(place.path.removeprefix("/api/v3"), self.headers.get("Authorization", ""), page)
-            self.answer(status, json.dumps(told).encode(), "application/json; charset=utf-8")
-
-        def answer(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None: ...
-
-    return ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-
 @pytest.fixture
 def hub() -> Iterator[GitHub]:
     made = GitHub()
-    server = serving(made)
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(made) as made.url:
+        yield made
 
 
 def provider(hub: GitHub, **more: Any) -> GitHubProvider:

@@ -430,3 +430,18 @@ def test_the_app_is_found_where_celery_was_told(monkeypatch: pytest.MonkeyPatch)
     ):
         assert cli._app_argument(argv, {}) == "proj"
     assert cli._app_argument(["celery", "umbel"], {"APP": "env"}) == "env"
+
+
+@pytest.mark.parametrize(
+    ("environment", "least"),
+    [
+        ({"FLOWER_GITLAB_AUTH_ALLOWED_GROUPS": "acme, acme/ops"}, 20),
+        ({"FLOWER_GITLAB_AUTH_ALLOWED_GROUPS": "acme", "FLOWER_GITLAB_MIN_ACCESS_LEVEL": "40"}, "40"),
+        ({"FLOWER_GITLAB_MIN_ACCESS_LEVEL": "10", "FLOWER_GITLAB_AUTH_ALLOWED_GROUPS": "acme"}, "10"),
+        ({"FLOWER_GITLAB_AUTH_ALLOWED_GROUPS": ""}, None),
+    ],
+)
+def test_groups_of_gitlab_let_in_whom_flower_lets_in(environment: dict[str, str], least: object) -> None:
+    translation = translate(from_environment(environment))
+    assert not translation.refusals
+    assert translation.values.get("gitlab_min_access_level", (None,))[0] == least

@@ -20,7 +20,7 @@ from joserfc.jwk import KeySet
 from umbel.access.base import Departure, SignInError
 from umbel.access.identity import Claims, Role, Via, role_of
 from umbel.clock import Clock
-from umbel.signin.providers import Config
+from umbel.signin.providers import Config, Speech
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ LEEWAY: Final = 60
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 #: Bytes of an answer.
 ANSWER: Final = 1 << 20
-#: Organisations or teams that GitHub tells at once, and how often it is asked for more of them.
+#: Groups, organisations or teams that are told at once, and how often a provider is asked for more of them.
 PAGE: Final = 100
 PAGES: Final = 5
 _FAILURES: Final = (httpx2.HTTPError, AuthlibBaseError, JoseError, ValueError, KeyError, TypeError)
@@ -137,6 +137,17 @@ def _listed(response: httpx2.Response) -> list[dict[str, Any]]:
     return found
 
 
+def _pages(client: OAuth2Client, url: str, query: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """A list that comes page by page, `PAGES` of them at most; raises `HTTPStatusError` and `ValueError`."""
+    found: list[dict[str, Any]] = []
+    for page in range(1, PAGES + 1):
+        asked = {**(query or {}), "per_page": PAGE, "page": page}
+        found += (items := _listed(client.get(f"{url}?{urlencode(asked)}")))
+        if len(items) < PAGE:
+            break
+    return found
+
+
 class OpenIDProvider(OAuthProvider):
     """Any issuer of OpenID Connect, found by its discovery document."""
 
@@ -190,7 +201,12 @@ class OpenIDProvider(OAuthProvider):
             if more["sub"] != claims["sub"]:
                 raise ValueError("it answers about another user")
             claims = {**more, **claims}
-        return self._named(claims)
+        return self._named({**claims, **self._further(client)})
+
+    def _further(self, client: OAuth2Client) -> Mapping[str, Any]:
+        """Claims that the provider tells in its own way, and that count before its others."""
+        del client
+        return {}
 
     def _verified(self, id_token: str, nonce: str) -> dict[str, Any]:
         """The claims of an ID token, once signature, issuer, audience, times and nonce are right."""
@@ -242,6 +258,21 @@ def _groups(value: Any) -> tuple[str, ...]:
     return tuple(str(one) for one in given[:1_000] if isinstance(one, str) and one)
 
 
+class GitLabProvider(OpenIDProvider):
+    """GitLab, or a GitLab of one's own: groups by their path (`acme/ops`).
+
+    Where a least level is set, groups are those in which the user has it, by GitLab's API: no claim tells levels.
+    """
+
+    def _further(self, client: OAuth2Client) -> Mapping[str, Any]:
+        least = self._config.least_level
+        if not least:
+            return {}
+        place = f"{self._config.known.issuer}/api/v4/groups"
+        found = _pages(client, place, {"min_access_level": least})
+        return {self._config.groups_claim: [str(one["full_path"]) for one in found]}
+
+
 class GitHubProvider(OAuthProvider):
     """GitHub, or a GitHub Enterprise server: users by their verified primary address.
 
@@ -281,23 +312,20 @@ class GitHubProvider(OAuthProvider):
             raise SignInError("GitHub knows no verified address of yours.")
         if self._config.user_claim != "email":
             name = str(_answer(client.get(f"{self._api}/user"))[self._config.user_claim])
-        groups = [str(one["login"]) for one in self._pages(client, "user/orgs")]
-        teams = self._pages(client, "user/teams")
+        groups = [str(one["login"]) for one in self._told(client, "user/orgs")]
+        teams = self._told(client, "user/teams")
         groups += [f"{one['organization']['login']}/{one['slug']}" for one in teams]
         return Claims(str(name), Via.OPENID, tuple(groups))
 
-    def _pages(self, client: OAuth2Client, path: str) -> list[dict[str, Any]]:
-        """A list of the API, `PAGES` pages of it at most; empty where the scopes do not let us read it."""
-        found: list[dict[str, Any]] = []
-        for page in range(1, PAGES + 1):
-            response = client.get(f"{self._api}/{path}?{urlencode({'per_page': PAGE, 'page': page})}")
-            if response.status_code in (403, 404):
-                log.info("GitHub does not tell %s: is read:org among --oidc-scopes?", path)
-                break
-            found += (items := _listed(response))
-            if len(items) < PAGE:
-                break
-        return found
+    def _told(self, client: OAuth2Client, path: str) -> list[dict[str, Any]]:
+        """A list of the API; empty where the scopes do not let us read it."""
+        try:
+            return _pages(client, f"{self._api}/{path}")
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code not in (403, 404):
+                raise
+            log.info("GitHub does not tell %s: is read:org among --oidc-scopes?", path)
+            return []
 
 
 def _as_json(response: httpx2.Response) -> httpx2.Response:
@@ -309,4 +337,6 @@ def _as_json(response: httpx2.Response) -> httpx2.Response:
 
 def provider_of(config: Config, clock: Clock) -> OAuthProvider:
     """The provider that is configured; nothing is asked of it yet."""
-    return OpenIDProvider(config, clock) if config.known.openid else GitHubProvider(config, clock)
+    return {Speech.OPENID: OpenIDProvider, Speech.GITLAB: GitLabProvider, Speech.GITHUB: GitHubProvider}[
+        config.known.speech
+    ](config, clock)

@@ -5,11 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Final
 from urllib.parse import urlsplit
 
 from umbel.errors import SettingsError
 from umbel.settings import Settings
+
+
+class Speech(Enum):
+    """How a provider is spoken to."""
+
+    OPENID = auto()
+    #: OpenID Connect, and its API for what no claim tells.
+    GITLAB = auto()
+    #: OAuth2 and its API; it does not speak OpenID Connect for people.
+    GITHUB = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +31,13 @@ class Known:
     #: "" where --oidc-issuer must say.
     issuer: str = ""
     scopes: str = "openid email profile"
-    #: Whether it speaks OpenID Connect; GitHub does not for people.
-    openid: bool = True
+    speech: Speech = Speech.OPENID
 
 
 PROVIDERS: Final = {
     "google": Known("Google", "https://accounts.google.com"),
-    "github": Known("GitHub", "https://github.com", "read:user user:email read:org", openid=False),
-    "gitlab": Known("GitLab", "https://gitlab.com"),
+    "github": Known("GitHub", "https://github.com", "read:user user:email read:org", Speech.GITHUB),
+    "gitlab": Known("GitLab", "https://gitlab.com", speech=Speech.GITLAB),
     "okta": Known("Okta", scopes="openid email profile groups"),
     "entra": Known("Microsoft"),
     "keycloak": Known("Keycloak"),
@@ -56,6 +66,8 @@ class Config:
     role_claim: str
     allowed_groups: frozenset[str]
     admitted: Sequence[re.Pattern[str]]
+    #: Of GitLab's groups those count in which a user has this level at least; 0: all of them.
+    least_level: int = 0
 
     def admits(self, name: str, groups: Sequence[str]) -> bool:
         """Whether the settings let somebody in: the whole name must match, and a group be among those allowed."""
@@ -83,7 +95,9 @@ def configured(settings: Settings) -> Config | None:
             f"everybody with an account at {known.title} could sign in: say who may, with --auth, --allowed-groups "
             "or --roles"
         )
-    known = replace(known, issuer=_issuer(settings, known), scopes=settings.oidc_scopes or known.scopes)
+    if settings.gitlab_min_access_level and known.speech is not Speech.GITLAB:
+        raise SettingsError("--gitlab-min-access-level needs --auth-provider gitlab: no other provider tells levels")
+    known = replace(known, issuer=_issuer(settings, known), scopes=settings.oidc_scopes or _scopes(settings, known))
     return Config(
         known,
         settings.oauth2_key,
@@ -93,7 +107,13 @@ def configured(settings: Settings) -> Config | None:
         settings.role_claim,
         frozenset(settings.allowed_groups),
         _admitted(settings.auth),
+        settings.gitlab_min_access_level,
     )
+
+
+def _scopes(settings: Settings, known: Known) -> str:
+    # Levels stand in the API alone, which no narrower scope opens.
+    return f"{known.scopes} read_api" if settings.gitlab_min_access_level else known.scopes
 
 
 def _issuer(settings: Settings, known: Known) -> str:
