@@ -304,6 +304,25 @@ def test_a_silence_holds_a_notice_back_until_it_ends(stage: Stage, web: Hook) ->
     one.stop()
 
 
+def test_without_a_destination_rules_are_judged_and_nothing_counts_as_told_until_there_is_one(
+    stage: Stage, web: Hook
+) -> None:
+    stage.well()
+    failed(stage, "t1")
+    one = Evaluator(stage, configure({"rule": [FAILING], "defaults": False}, "a.toml"))
+    one.look()
+    (state,) = (record(found, State) for found in one.book.read(Shelf.STATE))
+    assert [(each.phase, each.told_at) for each in state.instances.values()] == [("firing", None)]
+    assert one.book.read(Shelf.OUTBOX) == []
+    one.stop()
+    stage.clock.advance(1)
+    two = Evaluator(stage, config_of(web, FAILING), "two")
+    two.look()
+    two.deliver()
+    assert web.titles == ["Umbel: warning: mail fails"]
+    two.stop()
+
+
 def test_failures_of_the_first_look_are_known_and_a_new_kind_is_told_once(stage: Stage, web: Hook) -> None:
     stage.well()
     config = config_of(web, {"name": "new", "on": "exception", "within": "1h"})
@@ -368,16 +387,56 @@ def test_a_storm_of_long_names_fits_into_the_book_and_into_a_notice(stage: Stage
     one.stop()
 
 
-def test_a_rule_that_is_gone_from_the_file_is_forgotten(stage: Stage, web: Hook) -> None:
+def test_whoever_was_told_of_something_hears_when_its_rule_is_gone_from_the_file(stage: Stage, web: Hook) -> None:
     stage.well()
-    one = Evaluator(stage, config_of(web, FAILING))
+    one = Evaluator(stage, config_of(web, FAILING, {**FAILING, "name": "unheard", "for": "1h"}))
     failed(stage, "t1")
     one.look()
     one.stop()
+    stage.clock.advance(1)
     two = Evaluator(stage, config_of(web, {**FAILING, "name": "renamed"}), "two")
-    two.look()
+    for _ in range(3):
+        two.look()
+        two.deliver()
     assert [found.key for found in two.book.read(Shelf.STATE)] == ["renamed"]
+    assert web.titles == ["Umbel: warning: mail fails", "Umbel: warning: renamed"]
+    told = web.taken[1]["message"]
+    assert "mail fails (warning)" in told
+    assert "The rule was removed" in told
+    assert "unheard" not in told
+    assert [past.subject for past in two.past("over")] == ["mail fails"]
     two.stop()
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["told", "silenced from the first"])
+def test_a_rule_that_is_deleted_while_it_fires_closes_what_it_opened_and_nothing_else(
+    stage: Stage, web: Hook, silent: bool
+) -> None:
+    stage.well()
+    failed(stage, "t1")
+    config = configure({"defaults": False}, "a.toml", [web.url, "pagerduty://INTKEY1@APIKEY1"])
+    sent: list[Notice] = []
+
+    def take(_place: Destination, notice: Notice, _once: str) -> str:
+        sent.append(notice)
+        return ""
+
+    one, now = Evaluator(stage, config, send=take), stage.clock.now()
+    late = row(Shelf.SILENCE, "s", now, Silence(now + 9_000, "ann", "known"))
+    one.book.write([row(Shelf.RULE, "mail fails", now, Made(FAILING, "ann")), *([late] if silent else [])])
+    one.look()
+    one.deliver()
+    stage.clock.advance(1)
+    # What was told before it was silenced is ended in spite of the silence.
+    one.book.write([late], [(Shelf.RULE, "mail fails")])
+    for _ in range(3):
+        one.look()
+        one.deliver()
+    opened, closed = ("Umbel: warning: mail fails", "warning"), ("Umbel: no longer watched: mail fails", "recovered")
+    assert [(notice.title, notice.kind) for notice in sent] == ([] if silent else [opened, opened, closed, closed])
+    assert {notice.incident for notice in sent} == (set() if silent else {"", "umbel mail fails"})
+    assert one.book.read(Shelf.STATE) == []
+    one.kill()
 
 
 def test_what_is_sent_again_after_a_kill_carries_the_same_key(stage: Stage, web: Hook) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,10 @@ from umbel.client import (
 )
 from umbel.clock import ManualClock
 from umbel.control.commands import Ping, Revoke
+from umbel.runtime.alerting import open_alerts
 from umbel.stores.sqlite.audit import SqliteAudit
+from umbel.watch.watch import Watch
+from umbel.web.api_alerts import AlertRuleIn
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "client.md"
 #: Records by the shape of the API that they stand for.
@@ -63,6 +67,12 @@ SHAPES: dict[str, type[msgspec.Struct]] = {
     "RunOut": records.Run,
     "StartedOut": records.Started,
     "ErrorStateOut": records.ErrorState,
+    "AlertsOut": records.Alerts,
+    "AlertOut": records.Alert,
+    "AlertRuleOut": records.AlertRule,
+    "AlertRuleNameOut": records.AlertRuleName,
+    "AlertTrialOut": records.AlertTrial,
+    "SilenceOut": records.Silence,
     "ErrorBody": records.ProblemBody,
     "ErrorOut": records.Problem,
 }
@@ -122,6 +132,12 @@ def test_every_record_is_what_the_document_says(stage: Stage) -> None:
             assert ("datetime" in str(type_)) is moment, (name, field)
 
 
+def test_a_rule_of_alerts_has_the_keys_that_the_api_takes() -> None:
+    taken = {field.encode_name: field for field in msgspec.structs.fields(AlertRuleIn)}
+    assert records.RuleTable.__annotations__.keys() == taken.keys()
+    assert records.RuleTable.__required_keys__ == {name for name, field in taken.items() if field.required}
+
+
 def test_it_loads_neither_the_web_nor_a_driver() -> None:
     heavy = ("umbel.web", "fastapi", "starlette", "celery", "kombu", "redis", "pika", "psycopg", "sqlite3", "pydantic")
     program = f"import sys, umbel.client; print([name for name in {heavy!r} if name in sys.modules])"
@@ -167,6 +183,37 @@ def test_what_changes_something(stage: Stage, url: str) -> None:
         at = datetime(2025, 6, 15, 12, tzinfo=UTC)
         assert umbel.deploy("2.4.1", service="shop", at=at).at == at
         assert [deploy.version for deploy in umbel.deploys()] == ["2.4.1"]
+
+
+def test_alerts_are_seen_tried_made_silenced_and_deleted(stage: Stage) -> None:
+    file = stage.directory / "alerts.toml"
+    file.write_text('defaults = false\n[[rule]]\nname = "fails"\non = "search"\nsearch = "state:FAILURE"\nover = 0\n')
+    stage.settings = replace(stage.settings, alerts=str(file))
+    stage.alerts = open_alerts(stage.settings, stage.clock)
+    assert stage.alerts is not None
+    rounds = Watch(stage.alerts.config, stage.alerts.book, stage.deps(), lambda *_: "", "one")
+    rounds.lead.renew()
+    rounds.look()
+    rule: records.RuleTable = {"name": "a/b", "on": "search", "search": "name:shop.*", "over": 5, "for": "1m"}
+    with Serving(stage) as site, Client(f"http://{site.host}:{site.port}") as umbel:
+        told = umbel.alerts()
+        assert [(one.rule, one.state, one.silenced) for one in told.items] == [("fails", "firing", False)]
+        assert [(one.name, one.made_by) for one in told.rules] == [("fails", None)]
+        tried = umbel.try_rule(rule)
+        assert (tried.measured, list(tried.found)) == ("9 in 10m", [""])
+        assert umbel.keep_rule(rule).name == "a/b"
+        assert umbel.keep_rule({**rule, "over": 7}).made_at is not None
+        silence = umbel.silence("known", 60, rule="fail*")
+        assert (silence.rule, silence.subject, silence.reason) == ("fail*", "*", "known")
+        told = umbel.alerts()
+        assert [one.silenced for one in told.items] == [True]
+        assert umbel.end_silence(silence.id) == told.silences[0] == silence
+        assert umbel.delete_rule("a/b") == "a/b"
+        with pytest.raises(NotFound):
+            umbel.delete_rule("fails")
+        with pytest.raises(NotAccepted, match="percentile"):
+            umbel.keep_rule({**rule, "percentile": 5})
+    stage.alerts.book.close()
 
 
 def test_an_export_comes_in_pieces(stage: Stage, url: str) -> None:

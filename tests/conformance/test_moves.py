@@ -12,6 +12,7 @@ import pytest
 from tests.conformance.store_oracle import check
 from tests.conformance.store_process import START, history
 from tests.conformance.store_rigs import RIGS, StoreRig
+from umbel.alerts.book import AlertBook, Row, Shelf
 from umbel.clock import SystemClock
 from umbel.errors import StoreError
 from umbel.model.event import AnyEvent, EventClass, TaskStarted
@@ -21,7 +22,7 @@ from umbel.model.worker import fold_workers
 from umbel.runtime import move as moving
 from umbel.runtime.checks import consistent
 from umbel.runtime.move import Move
-from umbel.runtime.move_entries import Entries
+from umbel.runtime.move_entries import SHELVES, Entries, Memory
 from umbel.stores.base import Commit, Position
 from umbel.stores.journal import Entry, Kind
 
@@ -47,6 +48,8 @@ def ends(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Store
     with closing(made[0]), closing(made[1]):
         fill(made[0])
         yield made[0], made[1]
+        while BOOKS:
+            BOOKS.pop().close()
 
 
 def fill(rig: StoreRig) -> None:
@@ -71,6 +74,8 @@ def fill(rig: StoreRig) -> None:
     journal = rig.journal()
     for entry in (*ENTERED, TURN):
         journal.put(entry)
+    with closing(rig.alert_book()) as book:
+        book.write([*ALERTS, ROUND])
 
 
 #: What people entered, and a turn that is a running web's alone.
@@ -82,10 +87,25 @@ ENTERED = [
 TURN = Entry(Kind.TURN, "alerts", START, {"who": "web-1"})
 
 
+#: What alerting remembers, and a round that is a running process's alone.
+ALERTS = [Row(shelf, f"ünï {shelf}", START + 3, '{"a": "\\ue000💐"}') for shelf in SHELVES]
+ROUND = Row(Shelf.ROUND, "-", START, "{}")
+
+
 def begin(source: StoreRig, target: StoreRig) -> Move:
     writer = target.writer(small=False)
-    entries = Entries(source.journal(), target.journal())
-    return Move(source.reader(), writer, target.reader(), "source", SystemClock(), entries=entries)
+    entries, memory = Entries(source.journal(), target.journal()), Memory(book_of(source), book_of(target))
+    return Move(source.reader(), writer, target.reader(), "source", SystemClock(), entries=entries, memory=memory)
+
+
+def book_of(rig: StoreRig) -> AlertBook:
+    book = rig.alert_book()
+    BOOKS.append(book)
+    return book
+
+
+#: Those of one test.
+BOOKS: list[AlertBook] = []
 
 
 def ignored(_: int) -> None:
@@ -106,6 +126,10 @@ def test_a_moved_store_answers_as_the_first_one_did(ends: tuple[StoreRig, StoreR
     journal = target.journal()
     assert [entry for kind in Kind for entry in journal.read(kind)] == sorted(
         ENTERED, key=lambda entry: list(Kind).index(entry.kind)
+    )
+    remembered = book_of(target)
+    assert [row for shelf in Shelf for row in remembered.read(shelf)] == sorted(
+        ALERTS, key=lambda row: list(Shelf).index(row.shelf)
     )
     assert list(after.quarantine()) == list(before.quarantine())
     assert {name: value for name, value in after.positions().items() if not name.startswith("move:")} == {
@@ -185,6 +209,7 @@ def test_what_differs_afterwards_is_told(ends: tuple[StoreRig, StoreRig]) -> Non
             at=START, tasks=fold(changed), stored=7, ledger=[entry], workers=fold_workers(changed, START), discarded={}
         )
     )
+    book_of(target).write([], [(Shelf.SILENCE, ALERTS[0].key.replace(ALERTS[0].shelf, Shelf.SILENCE))])
     told = " / ".join(move.differences(ignored))
-    for what in ("checksum", "stored", "missed_estimate", "ledger", "workers"):
+    for what in ("checksum", "stored", "missed_estimate", "ledger", "workers", "rows of alerts (silence)"):
         assert what in told

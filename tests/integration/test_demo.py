@@ -57,8 +57,19 @@ def test_the_demo_shows_a_shop_at_work_and_leaves_nothing(
         online = [w["hostname"] for w in umbel.json("/api/v1/workers")["items"] if w["online"]]
     assert all(seen.values()), seen
     assert len(online) >= 2
+    wait_until(lambda: umbel.json("/api/v1/alerts")["items"], "an alert", timeout=90)
     task = umbel.json("/api/v1/tasks?limit=1")["items"][0]["id"]
-    for path in ("/", "/tasks", f"/tasks/{task}", "/workers", "/ingest", "/metrics", "/readyz", "/api/v1/openapi.json"):
+    for path in (
+        "/",
+        "/tasks",
+        f"/tasks/{task}",
+        "/workers",
+        "/ingest",
+        "/alerts",
+        "/metrics",
+        "/readyz",
+        "/api/v1/openapi.json",
+    ):
         assert umbel.get(path)
     processes = family(umbel.pid)
     assert len(processes) > 8

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
 from umbel.alerts.rules import Rule
+from umbel.alerts.written import table_of
 
 #: Things that one rule follows at once (the worst), and those that it remembers until their end is told.
 FOLLOWED: Final = 100
@@ -89,6 +90,8 @@ class State(Struct):
     instances: dict[str, Instance] = {}
     #: When anything of it was last told; 0: never.
     told_at: float = 0.0
+    #: The rule as a file would write it, while somebody was told of what it fires for: it may be gone before that ends.
+    rule: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,23 @@ def step(
     state = State(look.instances, min(before.told_at, now))
     firing, over = _told(rule, state, now, silenced)
     _bounded(state.instances)
+    if any(one.told_at is not None for one in state.instances.values()):
+        state.rule = table_of(rule)
     return Step(state, firing, over, look.turns)
+
+
+def removed(rule: Rule, before: State, now: float) -> Step:
+    """What follows where the rule itself is gone: whoever was told of something hears that it is no longer watched."""
+    over: dict[str, Instance] = {}
+    turns: list[Turn] = []
+    for key, instance in before.instances.items():
+        one = _copy(instance)
+        if one.phase is Phase.FIRING:
+            one.over_at = now
+            turns.append(Turn(key, fired=False, instance=one))
+        if one.told_at is not None and rule.recovers:
+            over[key] = one
+    return Step(State(), {}, over, turns)
 
 
 def _copy(instance: Instance) -> Instance:

@@ -49,6 +49,8 @@ class News:
     over: Mapping[str, Instance]
     #: Whether it fires for something even so: its incident is then not over.
     lasts: bool = False
+    #: Whether the rule is gone, so that nobody knows whether what it fired for lasts.
+    removed: bool = False
 
 
 def compose(to: str, news: Sequence[News], address: str) -> Notice:
@@ -88,15 +90,18 @@ def _ordered(news: Sequence[News]) -> list[News]:
 def _title(news: Sequence[News], worst: Severity | None) -> str:
     names = [one.rule.name for one in _ordered(news) if one.firing or worst is None]
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"Umbel: {worst.value if worst else 'recovered'}: {shown}"
+    ended = "no longer watched" if all(one.removed for one in news) else "recovered"
+    return f"Umbel: {worst.value if worst else ended}: {shown}"
 
 
 def _paragraph(one: News, address: str) -> str:
     lines = [f"{one.rule.name} ({one.rule.severity})"]
+    if one.removed:
+        lines.append("The rule was removed while this lasted; whether it still does is no longer watched.")
     lines += _listed(one, one.firing, "since", address)
     if one.firing and one.rule.text:
         lines.append(one.rule.text)
-    lines += _listed(one, one.over, "over;", address)
+    lines += _listed(one, one.over, "removed;" if one.removed else "over;", address)
     return "\n".join(lines)
 
 

@@ -17,6 +17,10 @@ import msgspec
 from umbel.access.identity import HIDE
 from umbel.client.errors import NotAccepted, ServerFailed, Unreachable
 from umbel.client.records import (
+    AlertRule,
+    AlertRuleName,
+    Alerts,
+    AlertTrial,
     BulkLine,
     Changes,
     Control,
@@ -30,7 +34,9 @@ from umbel.client.records import (
     Name,
     Outcome,
     Queue,
+    RuleTable,
     Run,
+    Silence,
     Started,
     Task,
     TaskPage,
@@ -171,7 +177,35 @@ class Client:
         """Deploys that were entered, the newest first."""
         return self._session.get("deploys", Items[Deploy], {"limit": limit}).items
 
+    def alerts(self) -> Alerts:
+        """What fires or may yet, every rule with what it measured, silences; all empty where no alerts are set up."""
+        return self._session.get("alerts", Alerts)
+
+    def try_rule(self, rule: RuleTable) -> AlertTrial:
+        """What a rule of alerts finds now, and how often it would have fired in the last day; nothing is kept.
+
+        Raises `NotAccepted` where it cannot be used.
+        """
+        return self._session.post("alerts/rules/try", AlertTrial, rule)
+
     # What changes something
+
+    def keep_rule(self, rule: RuleTable) -> AlertRule:
+        """Make a rule of alerts, or change the one of this name; raises `NotAccepted` where it cannot be used."""
+        return self._session.post("alerts/rules", AlertRule, rule)
+
+    def delete_rule(self, name: str) -> str:
+        """Delete a rule that was made on the page or here; its name. Raises `NotFound`."""
+        return self._session.post(f"alerts/rules/{_segment(name)}/delete", AlertRuleName, {}).name
+
+    def silence(self, reason: str, seconds: float, *, rule: str = "*", subject: str = "*") -> Silence:
+        """Keep alerts quiet for so long: `*` in `rule` and `subject` stands for any run of characters."""
+        body = {"reason": reason, "seconds": seconds, "rule": rule, "subject": subject}
+        return self._session.post("alerts/silences", Silence, body)
+
+    def end_silence(self, silence_id: str) -> Silence:
+        """End a silence before its time; raises `NotFound`."""
+        return self._session.post(f"alerts/silences/{_segment(silence_id)}/end", Silence, {})
 
     def deploy(self, version: str, *, service: str = "", text: str = "", at: datetime | None = None) -> Deploy:
         """Enter a deploy, which the charts then mark; now unless `at` says otherwise."""

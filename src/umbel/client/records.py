@@ -6,7 +6,7 @@ A test holds each record against the schema of the same shape in the OpenAPI doc
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Required, TypedDict, TypeVar
 
 from msgspec import Struct, field
 
@@ -310,6 +310,120 @@ class ErrorState(Struct, frozen=True):
 
     key: str
     state: str
+
+
+class Alert(Struct, frozen=True):
+    """Something that a rule holds for."""
+
+    rule: str
+    #: info, warning or critical.
+    severity: str
+    #: The task name, worker, queue, … that it is about.
+    subject: str | None
+    #: pending or firing.
+    state: str
+    detail: str
+    since: datetime | None
+    #: None while it is pending.
+    fired_at: datetime | None
+    #: When somebody was last told; None: nobody was.
+    told_at: datetime | None
+    silenced: bool
+    #: The search that shows it.
+    query: str | None
+
+
+class AlertRule(Struct, frozen=True):
+    """A rule and what it measured in the latest round."""
+
+    name: str
+    on: str
+    severity: str
+    #: What it watches, in words.
+    holds_where: str
+    measured: str | None
+    #: Why it could not be judged.
+    problem: str | None
+    destinations: list[str]
+    #: Who made it on the page, and when it was last changed there; None: it stands in the configuration.
+    made_by: str | None
+    made_at: datetime | None
+
+
+class AlertRuleName(Struct, frozen=True):
+    """The rule that was deleted."""
+
+    name: str
+
+
+class AlertTrial(Struct, frozen=True):
+    """What a rule found when it was tried, and what it would have done."""
+
+    #: What it watches, in words.
+    holds_where: str
+    measured: str | None
+    #: Why it could not be judged.
+    problem: str | None
+    #: What it holds for, by name, and why; 100 at most.
+    found: dict[str, str]
+    destinations: list[str]
+    #: How often; None: no history is kept of this.
+    would_have_fired: int | None
+    #: How far back that was looked at: a day at most.
+    looked_since: datetime | None
+
+
+class Silence(Struct, frozen=True):
+    """What is kept quiet; `*` stands for any run of characters."""
+
+    id: str
+    rule: str
+    subject: str
+    reason: str
+    who: str | None
+    until: datetime | None
+
+
+class Alerts(Struct, frozen=True):
+    """Everything about alerts."""
+
+    #: What fires or may yet, the gravest first.
+    items: list[Alert]
+    rules: list[AlertRule]
+    silences: list[Silence]
+    #: The latest round; None where there was none.
+    judged_at: datetime | None
+    #: Why this may not be of now.
+    problem: str | None
+
+
+#: A rule as a file of rules has it (see docs/alerts.md); which keys it takes beside name and on depends on `on`.
+RuleTable = TypedDict(
+    "RuleTable",
+    {
+        "name": Required[str],
+        "on": Required[str],
+        "severity": str,
+        "for": str | float,
+        "keep_firing_for": str | float,
+        "repeat": str | float,
+        "to": list[str],
+        "text": str,
+        "search": str,
+        "over": str | int | float,
+        "under": int,
+        "within": str | float,
+        "at_least": int,
+        "percentile": float,
+        "of": str,
+        "per": str,
+        "task": str,
+        "queue": str,
+        "worker": str,
+        "entry": str,
+    },
+    total=False,
+)
 
 
 class Problem(Struct, frozen=True):

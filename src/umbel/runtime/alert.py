@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -27,6 +28,8 @@ from umbel.stores.base import StoreReader
 from umbel.watch.watch import Pulse, Watch
 from umbel.web.pipeline import Pipeline, PipelineWatch
 
+log = logging.getLogger(__name__)
+
 #: Added to the process's niceness: pages come first.
 NICER = 5
 
@@ -50,9 +53,10 @@ def main(settings: Settings) -> int:
     logs.setup(settings.log_level, settings.log_format)
     config = read_config(settings)
     if not config.destinations and not settings.ping_url:
-        raise SettingsError(
-            "nobody is to be told: give --alert-to, a destination in the file of --alerts, or a --ping-url"
-        )
+        nobody = "nobody is to be told: give --alert-to, a destination in the file of --alerts, or a --ping-url"
+        if not config.rules:
+            raise SettingsError(nobody)
+        log.warning("the pages show what fires, and %s", nobody)
     send, clock = open_sender(config.destinations), SystemClock()
     opening = Report(error="opening")
     with Part("alert", settings, clock, lambda: opening) as part, reported_errors(settings, "alert"):

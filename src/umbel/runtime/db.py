@@ -15,7 +15,7 @@ from umbel.clock import SystemClock
 from umbel.errors import SettingsError, StoreBusy, StoreError
 from umbel.runtime.checks import consistent
 from umbel.runtime.move import Move
-from umbel.runtime.move_entries import Entries, move_rules
+from umbel.runtime.move_entries import Entries, Memory
 from umbel.runtime.stores import open_alert_book, open_journal, open_keeper, open_reader, open_writer, shown
 from umbel.settings import Settings
 from umbel.stores.base import Finding
@@ -119,26 +119,23 @@ def move(settings: Settings, origin: str, target: str) -> int:
         journals = [
             stack.enter_context(closing(open_journal(replace(settings, store=url), clock))) for url in (origin, target)
         ]
-        entries = Entries(*journals)
-        moving = Move(source, writer, seen, origin, clock, entries=entries)
+        books = [
+            stack.enter_context(closing(open_alert_book(replace(settings, store=url), clock)))
+            for url in (origin, target)
+        ]
+        moving = Move(source, writer, seen, origin, clock, entries=Entries(*journals), memory=Memory(*books))
         if moving.progress.done:
             sys.stdout.write("it was moved already\n")
         with _bar("moving", tasks, moving.progress.tasks) as told:
             moving.run(told)
         with _bar("comparing", moving.progress.tasks) as told:
             differences = list(moving.differences(told))
-        move_rules(
-            *(
-                stack.enter_context(closing(open_alert_book(replace(settings, store=url), clock)))
-                for url in (origin, target)
-            )
-        )
     for difference in differences:
         sys.stdout.write(f"WRONG  {difference}\n")
     if differences:
         raise StoreError("--to does not hold what --from holds; begin again with an empty one")
     sys.stdout.write(
-        f"moved {moving.progress.tasks:,} tasks, books, ledger, workers and the journal; checksums agree\n"
+        f"moved {moving.progress.tasks:,} tasks, books, ledger, workers, the journal and alerts; checksums agree\n"
     )
     return 0
 

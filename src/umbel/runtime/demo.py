@@ -8,9 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import umbel.demo
 from umbel.demo.world import World
 from umbel.settings import Settings
 
+#: Rules for what goes wrong in the shop; nobody is told, so that nothing more has to be installed.
+ALERTS = Path(umbel.demo.__file__).with_name("alerts.toml")
 #: Seconds that the shop waits at most for Umbel to listen, which usually takes one or two.
 AUDIENCE = 120.0
 
@@ -34,5 +37,6 @@ def main(settings: Settings, rate: float, up: Callable[[Settings], int]) -> int:
                 broker_ssl={},
                 store=f"sqlite:///{home / 'umbel.db'}",
                 data_dir=str(home / "data"),
+                alerts=settings.alerts or str(ALERTS),
             )
         )

@@ -18,7 +18,7 @@ from umbel.errors import StoreBusy, StoreError
 from umbel.model import checksum
 from umbel.model.event import EventClass
 from umbel.model.ledger import Books, LedgerEntry, Reason
-from umbel.runtime.move_entries import Entries
+from umbel.runtime.move_entries import Entries, Memory
 from umbel.stores.base import Commit, Position, StoreReader, StoreWriter
 
 #: Records of one commit; rows of the ledger and the quarantine that are asked for: more than any store keeps.
@@ -59,14 +59,15 @@ class Move:
         clock: Clock,
         *,
         entries: Entries | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._source = source
         self._target = target
         #: The target as a reader sees it.
         self._seen = seen
         self._clock = clock
-        #: None: the journal stays behind (in tests).
-        self._entries = entries
+        #: Journal and book of alerts; without them they stay behind (in tests).
+        self._besides = [one for one in (entries, memory) if one is not None]
         self._name = f"{PREFIX}{blake2b(name.encode(), digest_size=8).hexdigest()}"
         self.progress = self._begun()
 
@@ -114,8 +115,8 @@ class Move:
                 "the store was written to while it was moved: stop its collector (umbel up, umbel collect) and give "
                 "the same command again; what has been moved is joined, not moved twice"
             )
-        if self._entries is not None:
-            self._entries.move()
+        for one in self._besides:
+            one.move()
         state = source.state()
         at = state.committed_at or self._clock.now()
         for name, value in source.positions().items():
@@ -169,8 +170,8 @@ class Move:
             yield "the ledger differs"
         if checksum.of_workers(self._source.workers()) != checksum.of_workers(self._seen.workers()):
             yield "the workers differ"
-        if self._entries is not None:
-            yield from self._entries.differences()
+        for one in self._besides:
+            yield from one.differences()
 
     def _held(self, told: Told) -> tuple[int, int]:
         """How many records the target holds, and their sum."""

@@ -10,6 +10,8 @@ from umbel.stores.journal import Entry, Journal, Kind, most
 
 #: Entries that are put at once.
 PAGE: Final = 1_000
+#: The latest round is that of the process that took it.
+SHELVES: Final = tuple(shelf for shelf in Shelf if shelf is not Shelf.ROUND)
 #: Turns are those of the webs that run on a store just now, parts the processes.
 KINDS: Final = tuple(kind for kind in Kind if kind not in (Kind.TURN, Kind.PART))
 
@@ -41,11 +43,27 @@ class Entries:
                 yield f"{wrong:,} of {len(theirs):,} entries of the kind {kind.value} differ or are missing"
 
 
-def move_rules(source: AlertBook, target: AlertBook) -> int:
-    """Put the rules of alerts that were made on the page into the target; how many. Raises `StoreError`."""
-    rules = source.read(Shelf.RULE)
-    target.write(rules)
-    return len(rules)
+class Memory:
+    """The books of alerts of both ends: rules of the page, silences, what fires, what has yet to be told."""
+
+    def __init__(self, source: AlertBook, target: AlertBook) -> None:
+        self._source = source
+        self._target = target
+
+    def move(self) -> None:
+        """Put every row of the source into the target, the oldest first. Raises `StoreError`."""
+        for shelf in SHELVES:
+            rows = [*reversed(self._source.read(shelf))]
+            for at in range(0, len(rows), PAGE):
+                self._target.write(rows[at : at + PAGE])
+
+    def differences(self) -> Iterator[str]:
+        """What the target does not hold as the source does, in words."""
+        for shelf in SHELVES:
+            theirs, ours = ({row.key: row for row in book.read(shelf)} for book in (self._source, self._target))
+            wrong = sum(ours.get(key) != row for key, row in theirs.items())
+            if wrong:
+                yield f"{wrong:,} of {len(theirs):,} rows of alerts ({shelf.value}) differ or are missing"
 
 
 def _by_key(journal: Journal, kind: Kind) -> Mapping[str, Entry]:

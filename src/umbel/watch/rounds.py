@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from umbel.alerts.book import ROWS, AlertBook, NotLeading, Row, Shelf
 from umbel.alerts.config import Config, Destination
-from umbel.alerts.machine import SAID, Phase, Reading, State, Step, Turn, step
+from umbel.alerts.machine import SAID, Phase, Reading, State, Step, Turn, removed, step
 from umbel.alerts.made import with_made
 from umbel.alerts.notice import News, Notice, compose, compose_incident
 from umbel.alerts.records import Measured, Past, Round, Silence, Total, record, row
-from umbel.alerts.rules import Rule
-from umbel.errors import StoreError
+from umbel.alerts.rules import Rule, read_rule
+from umbel.errors import SettingsError, StoreError
 from umbel.logs import Limited
 from umbel.watch.failures import Seen
 from umbel.watch.measure import measure, needs_failures
@@ -72,14 +72,18 @@ class Rounds:
         for rule in self._config.rules:
             reading = measure(rule, look)
             state = states.get(rule.name, State())
-            steps[rule.name] = step(rule, state, reading, now, quiet(rule, silences.values(), now))
+            # Where there is nobody to tell, nothing counts as told: whoever comes later hears of what fires still.
+            silenced = quiet(rule, silences.values(), now) if self._config.receivers(rule) else _nobody
+            steps[rule.name] = step(rule, state, reading, now, silenced)
             measured[rule.name] = _measured(reading, before.get(rule.name), now)
         puts = [row(Shelf.STATE, name, now, one.state) for name, one in steps.items() if one.state != states.get(name)]
-        notices = self._notices(steps, now)
+        gone = _gone({name: state for name, state in states.items() if name not in steps}, now)
+        notices = self._notices([*self._news(steps), *_ended(gone)], now)
+        steps |= {rule.name: one for rule, one in gone}
         crowded, given_up = self._crowded(len(notices), now)
         puts += [*seen, *notices, *crowded, *_history(steps, now)]
         puts.append(row(Shelf.ROUND, "-", now, self._told(measured, now, clock.monotonic() - began)))
-        drops = [*given_up, *((Shelf.STATE, name) for name in states if name not in steps)]
+        drops = [*given_up, *((Shelf.STATE, name) for name in states if name not in measured)]
         drops += [(Shelf.SILENCE, key) for key, silence in silences.items() if silence.until <= now]
         self._book.write(puts, drops, leader=self._who)
         self._seen.commit(seen)
@@ -103,13 +107,15 @@ class Rounds:
     def _told(self, measured: dict[str, Measured], now: float, took: float) -> Round:
         return Round(self._who, now, took, self._config.every, measured)
 
-    def _notices(self, steps: Mapping[str, Step], now: float) -> list[Row]:
-        """For each destination one notice with all that it is to be told now; where it keeps incidents, one a rule."""
-        news = [
+    def _news(self, steps: Mapping[str, Step]) -> list[News]:
+        return [
             News(rule, steps[rule.name].firing, steps[rule.name].over, _lasts(steps[rule.name].state))
             for rule in self._config.rules
             if steps[rule.name].firing or steps[rule.name].over
         ]
+
+    def _notices(self, news: Sequence[News], now: float) -> list[Row]:
+        """For each destination one notice with all that it is to be told now; where it keeps incidents, one a rule."""
         rows = []
         for destination in self._config.destinations:
             mine = [one for one in news if destination in self._config.receivers(one.rule)]
@@ -145,6 +151,28 @@ def quiet(rule: Rule, silences: Iterable[Silence], now: float) -> Callable[[str]
     """Whether something of the rule is silenced."""
     given = list(silences)
     return lambda key: any(silence.covers(rule.name, key, now) for silence in given)
+
+
+def _gone(states: Mapping[str, State], now: float) -> list[tuple[Rule, Step]]:
+    """What follows from rules that are no longer judged, as they were when somebody was told of them."""
+    found = []
+    for name, state in states.items():
+        if state.rule:
+            try:
+                rule = read_rule(state.rule, "the book")
+            except SettingsError as error:
+                log.warning("rule %r is gone, and nobody is told that what it fired for is over: %s", name, error)
+                continue
+            found.append((rule, removed(rule, state, now)))
+    return found
+
+
+def _ended(gone: Iterable[tuple[Rule, Step]]) -> list[News]:
+    return [News(rule, {}, one.over, removed=True) for rule, one in gone if one.over]
+
+
+def _nobody(_key: str) -> bool:
+    return True
 
 
 def _lasts(state: State) -> bool:

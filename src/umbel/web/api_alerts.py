@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -109,10 +111,8 @@ async def end(request: Request, silence_id: str, deps: Injected) -> Response:
 async def keep_rule(request: Request, deps: Injected) -> Response:
     """Make a rule, or change the one of this name that was made here; those of the configuration are changed there."""
     table = await _table(request, deps)
-    try:
+    with _usable():
         rule = await kept(request, deps, table, "api")
-    except SettingsError as error:
-        raise HTTPException(400, f"{error}.") from error
     view = await to_thread.run_sync(deps.board.view)
     return answer(_rule(deps, view, rule), 201)
 
@@ -127,10 +127,8 @@ async def keep_rule(request: Request, deps: Injected) -> Response:
 async def try_rule(request: Request, deps: Injected) -> Response:
     """What a rule finds now, and how often it would have fired; nothing is kept, nobody is told."""
     table = await _table(request, deps)
-    try:
+    with _usable():
         rule = deps.board.readable(table)
-    except SettingsError as error:
-        raise HTTPException(400, f"{error}.") from error
     tried = await to_thread.run_sync(lambda: Tried.of(deps, rule))
     past = tried.rehearsal
     return answer(
@@ -157,6 +155,15 @@ async def delete_rule(request: Request, name: str, deps: Injected) -> Response:
     await _kept(deps)
     await dropped(request, deps, name, "api")
     return answer(AlertRuleNameOut(name))
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    """A rule that cannot be used is a bad request, with what is wrong and the remedy."""
+    try:
+        yield
+    except SettingsError as error:
+        raise HTTPException(400, f"{error}.") from error
 
 
 async def _table(request: Request, deps: Deps) -> dict[str, Any]:
