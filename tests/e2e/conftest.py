@@ -29,6 +29,27 @@ DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
+#: What the shop watches; nothing listens at its destinations.
+ALERTS = """
+defaults = false
+[destinations]
+on-call = "json://127.0.0.1:9/"
+"the whole of operations" = "json://127.0.0.1:9/"
+[[rule]]
+name = "payments fail"
+on = "failures"
+task = "shop.*"
+over = 1
+within = "1h"
+severity = "critical"
+[[rule]]
+name = "receipts are late"
+on = "latency"
+over = "50ms"
+within = "1h"
+for = "5m"
+to = ["on-call"]
+"""
 #: A busy machine is no failure: five seconds, as Playwright has it, are not enough to call something missing.
 expect.set_options(timeout=60_000)
 
@@ -84,12 +105,16 @@ def watched(browser: Browser, serve: Callable[..., Served]) -> Iterator[Watched]
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A shop with an hour and a half of history; tests only look at it."""
-    with Served(tmp_path_factory.mktemp("shop")) as served:
+    directory = tmp_path_factory.mktemp("shop")
+    rules = directory / "alerts.toml"
+    rules.write_text(ALERTS)
+    with Served(directory, alerts=str(rules)) as served:
         made = Shop(time.time())
         served.commit([*made.history(6_000), *made.open_tasks(), *made.told_story(), *made.workers()])
         ledger, quarantine = made.losses()
         lost = {(Reason.SPOOL_FULL, EventClass.HEARTBEAT): 1_204, (Reason.MALFORMED, EventClass.UNKNOWN): 1}
         served.commit([], discarded=lost, ledger=ledger, quarantine=quarantine)
+        served.judge()
         yield served
 
 

@@ -18,9 +18,11 @@ from umbel.control.runs import Runs
 from umbel.metrics.prometheus import render
 from umbel.model.event import AnyEvent, EventClass
 from umbel.model.ledger import LedgerEntry, Quarantined, Reason
+from umbel.runtime.alerting import open_alerts
 from umbel.runtime.stores import open_journal, open_reader, open_writer
 from umbel.settings import Settings
 from umbel.status import PartStatus
+from umbel.watch.watch import Watch
 from umbel.web.app import create_app
 from umbel.web.deps import Deps
 from umbel.web.server import serve
@@ -38,13 +40,17 @@ class Served:
     told: Mapping[str, PartStatus] | None = None
     #: How workers are reached; None: no broker is known.
     control: Control | None = None
+    #: A file of rules of alerts; "": there are none.
+    alerts: str = ""
     #: How tasks are sent and results read.
     runs: Runs | None = None
 
     def __enter__(self) -> Self:
         store = f"sqlite:///{self.directory / 'umbel.db'}"
         broker = "redis://localhost:1/0" if self.control else ""
-        settings = replace(Settings(), store=store, port=0, url_prefix=self.url_prefix, broker=broker)
+        settings = replace(
+            Settings(), store=store, port=0, url_prefix=self.url_prefix, broker=broker, alerts=self.alerts
+        )
         self._writer = open_writer(settings, self.clock)
         self._writer.open()
         self._reader = open_reader(settings, self.clock)
@@ -57,6 +63,7 @@ class Served:
             None,
             ("receive", "collect"),
             journal=open_journal(settings, self.clock),
+            alerts=open_alerts(settings, self.clock),
         )
         deps.control = lambda: self.control
         deps.runs = lambda: self.runs
@@ -90,10 +97,20 @@ class Served:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop_web()
+        if self._deps.alerts is not None:
+            self._deps.alerts.book.close()
         self._reader.close()
         self._writer.close()
         if self._journal is not None:
             self._journal.close()
+
+    def judge(self) -> None:
+        """Judge the rules of alerts once, as `umbel alert` does; nobody takes what it tells."""
+        alerts = self._deps.alerts
+        assert alerts is not None
+        watch = Watch(alerts.config, alerts.book, self._deps, lambda *_: "nobody is there", "test")
+        watch.lead.renew()
+        watch.look()
 
     def statuses(self) -> Mapping[str, PartStatus]:
         if self.told is not None:

@@ -60,6 +60,26 @@ def test_every_page_shows_itself_without_complaint_or_overflow(
     assert (background == "rgb(16, 20, 18)") == (scheme == "dark")
 
 
+#: Cells, boxes and what stands in them that is wider than they are, and so covers what stands beside it.
+CROWDED = """() => [...document.querySelectorAll("td, dt, dd, .deed > *, .page-head > *")]
+  .filter((one) => one.clientWidth && one.scrollWidth > one.clientWidth + 1)
+  .map((one) => one.textContent.trim())"""
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_alerts_and_a_rule_that_is_tried_leave_room_for_each_other(watched: Watched, shop: Served, screen: str) -> None:
+    page = watched.open(f"{shop.url}/alerts", viewport=SCREENS[screen], is_mobile=screen == "phone")
+    expect(page.locator("tbody tr", has_text="payments fail").first).to_be_visible()
+    assert page.evaluate(CROWDED) == []
+    page.goto(f"{shop.url}/alerts/rule?on=latency")
+    for name, value in (("name", "slow"), ("over", "1ms"), ("within", "1h"), ("at_least", "1")):
+        page.fill(f"[name={name}]", value)
+    page.click("button[value=try]")
+    expect(page.locator(".fact", has_text="shop.payments.charge").first).to_be_visible()
+    assert page.evaluate(CROWDED) == []
+    assert overflow(page) == 0
+
+
 @pytest.mark.parametrize("screen", SCREENS)
 def test_an_empty_store_says_why_and_what_to_do(watched: Watched, serve: Callable[..., Served], screen: str) -> None:
     served = serve()
