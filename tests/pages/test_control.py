@@ -223,6 +223,12 @@ def test_the_worker_page_asks_nothing_itself(stage: Stage, workers: Workers) -> 
     stage.commit([received("s"), started("s")])
     with stage.client() as client:
         text = client.get(f"/workers/{W}").text
+        # The browser takes the title of what it puts into the page for the page's own.
+        asked = client.get(f"/inspect/{W}").text
+        assert [re.findall("<title>.*</title>", shown) for shown in (asked, text)] == 2 * [
+            [f"<title>{W} · Umbel</title>"]
+        ]
+        workers.sent.clear()
         assert client.get("/workers").text.count(f'href="/workers/{W}"') == 1
     assert f'hx-get="/inspect/{W.replace("@", "%40")}"' in text
     assert "shop.pay" in text

@@ -8,6 +8,7 @@ import pytest
 
 from tests.web.events import T, failed, received, started
 from tests.web.stage import Stage, Unreadable
+from umbel.access.identity import Role
 from umbel.clock import SystemClock
 from umbel.errors import StoreError
 from umbel.stores.journal import Kind
@@ -28,6 +29,18 @@ def fail(stage: Stage, id_: str, at: float) -> None:
 
 def key_of(stage: Stage) -> str:
     return errors.load(stage.deps()).rows[0].kind.fingerprint.key
+
+
+def test_who_may_not_resolve_is_not_offered_it(stage: Stage) -> None:
+    stage.audit = SqliteAudit(stage.directory / "audit.db", SystemClock())
+    fail(stage, "one", 10)
+    login = stage.sign_in_by(basic_auth=("ann:x",), roles=("ann=admin",))
+    with stage.client() as client:
+        for role, offered in ((Role.VIEWER, False), (Role.OPERATOR, True)):
+            header = {"Authorization": f"Bearer {login.issue(role.word, role, 1, 'ann')}"}
+            shown = client.get("/errors", headers=header).text
+            assert "shop.pay" in shown
+            assert ("Resolve</button>" in shown) is offered
 
 
 def test_a_resolved_kind_leaves_the_page_and_comes_back_on_top_when_it_fails_again(stage: Stage) -> None:

@@ -71,5 +71,9 @@ def test_an_empty_page_says_why_and_a_problem_is_shown(stage: Stage) -> None:
     stage.plan = lambda now: plan(problems=("-A proj: no module",))
     with stage.client() as client:
         text = client.get("/schedules").text
-    assert "Beat has nothing to run" in text
+    assert "Beat has nothing to run" not in text
+    assert "cannot be read just now" in text
     assert "-A proj: no module" in text
+    stage.plan = lambda now: plan()
+    with stage.client() as client:
+        assert "Beat has nothing to run" in client.get("/schedules").text

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.web.events import T, failure, received, sent, success
+from tests.web.events import T, failure, online, received, sent, success
 from tests.web.stage import Stage
 from umbel.model.query import Compare, Field, Op
 from umbel.model.task import State
@@ -46,6 +46,33 @@ def test_values_are_counted_beside_the_list_and_each_adds_its_term(shop: Stage) 
     narrowed = tasks.load(shop.deps(), name.q).sides
     assert narrowed is not None
     assert (narrowed.groups[0].choices[0].chosen, narrowed.groups[0].choices[0].q) == (True, "queue:mail")
+
+
+def test_what_stands_around_a_list_that_holds_all_it_found_agrees_with_it(shop: Stage) -> None:
+    tasks.load(shop.deps(), "queue:mail")
+    shop.commit(success("d"))
+    # No time has passed: what is kept for others who search the same would speak of three.
+    found = tasks.load(shop.deps(), "queue:mail")
+    assert found.count is not None
+    assert (found.count.n, found.count.capped, len(found.rows)) == (4, False, 4)
+    assert found.sides is not None
+    assert found.sides.states == {State.SUCCESS: 3, State.FAILURE: 1}
+    assert choices(found, "Name") == {"shop.pay": 4}
+
+
+def test_a_task_that_no_worker_has_is_not_called_received(shop: Stage) -> None:
+    shop.commit([sent("w", T)])
+    with shop.client() as client:
+        (cell,) = re.findall(r'id="t-w".*?</tr>', client.get("/tasks").text, re.DOTALL)
+        assert "no worker has received it yet" in cell
+        (other,) = re.findall(r'id="t-a".*?</tr>', client.get("/tasks").text, re.DOTALL)
+        assert "no worker has received it yet" not in other
+
+
+def test_without_the_broker_an_empty_list_says_so(stage: Stage) -> None:
+    stage.commit([online()])
+    with stage.client() as client:
+        assert "No part that listens to the broker is running here" in client.get("/tasks").text
 
 
 def test_states_are_counted_whatever_states_are_chosen(shop: Stage) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from umbel.model.merge import Description, Retried, Sent, Started, Succeeded, Task
+from umbel.model.merge import Description, Received, Retried, Sent, Started, Succeeded, Task
 from umbel.model.task import Attempt, State, attempts, summarize
 from umbel.web.pages.timeline import DRAWN, timeline
 
@@ -74,6 +74,23 @@ def test_a_run_after_the_end_is_marked_and_has_no_wait() -> None:
     assert drawn is not None
     assert [lane.again for lane in drawn.lanes] == [False, True]
     assert drawn.lanes[1].wait_seconds is None
+
+
+def test_before_its_eta_an_attempt_does_not_wait_and_its_run_is_the_workers_own_figure() -> None:
+    task = Task(
+        "t",
+        description=Description(1, T, eta="2025-06-15T15:06:42+00:00"),
+        sent=Sent(T),
+        received=Received(T + 0.5, "w@h", 1),
+        started=Started(T + 5, "w@h", 1),
+        succeeded=Succeeded(T + 9, "w@h", 1, "", 3.5),
+    )
+    summary = summarize(task)
+    drawn = timeline(task, attempts(task), summary.finished_at, T + 30)
+    assert drawn is not None
+    (lane,) = drawn.lanes
+    # The figures above the drawing say the same.
+    assert (lane.wait_seconds, lane.run_seconds) == (summary.wait_seconds, summary.run_seconds) == (3, 3.5)
 
 
 def test_an_eta_on_the_axis_is_marked() -> None:

@@ -7,6 +7,7 @@ import pytest
 from umbel.model.task import rfc3339
 from umbel.stores.base import Count
 from umbel.web import filters
+from umbel.web.pages.spark import bars
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,16 @@ def test_a_time_on_a_page_carries_its_moment() -> None:
     assert 'datetime="2025-06-15T15:06:40.250000Z"' in shown
     assert ">2025-06-15 15:06:40 UTC</time>" in shown
     assert filters.time(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("a_second", "text"), [(0.0, "0"), (250.0, "250/s"), (1.25, "1.2/s"), (0.5, "30.0/min"), (4 / 900, "16.0/h")]
+)
+def test_a_rate_has_the_unit_that_suits_it(a_second: float, text: str) -> None:
+    assert filters.pace(a_second) == text
+
+
+def test_the_columns_of_a_small_drawing_are_one_path() -> None:
+    drawn = bars([4.0, 0.0, 2.0], [1.0, 0.0, 0.0])
+    assert filters.outline(drawn) == "M0 20v-20h26.67v20zM66.67 20v-10h26.67v10z"
+    assert filters.outline_of_parts(drawn) == "M0 20v-5h26.67v5z"

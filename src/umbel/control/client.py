@@ -154,4 +154,4 @@ def _with_timeouts(settings: Settings) -> dict[str, Any]:
 
 def _failed(error: Exception) -> ControlError:
     text = (str(error) or repr(error)).splitlines()[0][:300]
-    return ControlError(f"the remote control command could not be sent: {text}. Is the broker reachable?")
+    return ControlError(f"the remote control command could not be sent: {text.rstrip('.')}. Is the broker reachable?")

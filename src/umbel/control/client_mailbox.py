@@ -69,7 +69,7 @@ class Mailbox:
                 return {"exchange": self._exchange.name, "routing_key": self._key}
             self._calls.pop(call.ticket, None)
             why = self._error or "the broker does not answer"
-        raise ControlError(f"no queue for replies could be made: {why}. Is the broker reachable?")
+        raise ControlError(f"no queue for replies could be made: {why.rstrip('.')}. Is the broker reachable?")
 
     def forget(self, call: Call) -> None:
         """Let go of a call; what comes for it from now on is dropped."""

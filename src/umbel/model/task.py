@@ -113,6 +113,8 @@ class Attempt:
     retries: int | None = None
     exception: str = ""
     traceback: str = ""
+    #: Seconds that the worker itself timed, of one that succeeded; None where nobody did.
+    runtime: float | None = None
 
 
 def summarize(task: Task) -> Summary:
@@ -305,3 +307,5 @@ def _end(run: _End, own: list[Attempt], found: list[Attempt]) -> None:
     attempt.finished_at, attempt.state = run.at, _END_STATES[type(run)]
     if isinstance(run, Failed | Retried):
         attempt.exception, attempt.traceback = run.exception, run.traceback
+    elif isinstance(run, Succeeded):
+        attempt.runtime = run.runtime if run.runtime >= 0 else None

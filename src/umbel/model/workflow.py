@@ -41,11 +41,11 @@ class Node:
     below: int = 0
     #: On the critical path.
     critical: bool = False
+    #: When it was first seen; asked for many times, so worked out once.
+    first_at: float = field(init=False)
 
-    @property
-    def first_at(self) -> float:
-        """When it was first seen."""
-        return first_at(self.task)
+    def __post_init__(self) -> None:
+        self.first_at = first_at(self.task)
 
     def end_at(self, now: float) -> float:
         """When it ended; `now` where it goes on."""
@@ -56,8 +56,13 @@ class Node:
     @property
     def then(self) -> Node | None:
         """The one task that follows it, as in a chain."""
-        after = [child for child in self.children if child.link is Link.AFTER]
-        return after[0] if len(after) == 1 else None
+        found: Node | None = None
+        for child in self.children:
+            if child.link is Link.AFTER:
+                if found is not None:
+                    return None
+                found = child
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +110,27 @@ class Kinship:
 
 def first_at(task: Summary) -> float:
     """When a task was first seen, by its own events; UTC seconds."""
-    known = (task.sent_at, task.received_at, task.started_at, task.finished_at)
-    return min((at for at in known if at is not None), default=task.updated_at)
+    found: float | None = None
+    for at in (task.sent_at, task.received_at, task.started_at, task.finished_at):
+        if at is not None and (found is None or at < found):
+            found = at
+    return task.updated_at if found is None else found
 
 
 def build(tasks: Iterable[Summary], root_id: str, now: float, kinship: Kinship | None = None) -> Workflow:
     """Put the tasks together (at least one); `now` (UTC seconds) is where those that go on have come to."""
     kin = kinship or Kinship()
-    nodes = {task.id: Node(task) for task in sorted(tasks, key=lambda task: (first_at(task), task.id))}
+    found = sorted(map(Node, tasks), key=lambda node: (node.first_at, node.task.id))
+    nodes = {node.task.id: node for node in found}
     for node in nodes.values():
         _hang(node, nodes, root_id, kin)
     _break_circles(nodes)
     roots = [node for node in nodes.values() if node.parent is None]
     _weigh(roots)
     start = min(node.first_at for node in nodes.values())
-    end = max(node.end_at(now) for node in nodes.values())
-    return Workflow(roots, nodes, start, max(end, start), _critical(nodes, now))
+    path = _critical(nodes, now)
+    # The path ends with the task that ended last.
+    return Workflow(roots, nodes, start, max(path[-1].node.end_at(now), start), path)
 
 
 def _hang(node: Node, nodes: dict[str, Node], root_id: str, kin: Kinship) -> None:
@@ -181,7 +191,8 @@ def _weigh(roots: Sequence[Node]) -> None:
     for node in order:
         order.extend(node.children)
     for node in reversed(order):
-        node.below = sum(child.below + 1 for child in node.children)
+        if node.parent is not None:
+            node.parent.below += node.below + 1
 
 
 def _critical(nodes: dict[str, Node], now: float) -> list[Step]:

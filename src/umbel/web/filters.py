@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from umbel.model.task import rfc3339
 from umbel.stores.base import Count
+from umbel.web.pages.spark import HEIGHT, Bar
 
 #: What stands where a value is absent.
 ABSENT: Final = "–"
@@ -85,6 +86,31 @@ def quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
+def pace(a_second: float) -> str:
+    """A rate with the unit that suits it: 12.3/s, 4.2/min, 1.5/h."""
+    if not a_second:
+        return "0"
+    if a_second >= 1:
+        return f"{number(a_second)}/s"
+    if a_second * 60 >= 1:
+        return f"{a_second * 60:.1f}/min"
+    return f"{a_second * 3600:.1f}/h"
+
+
+def outline(bars: Iterable[Bar]) -> str:
+    """The columns of a small drawing as the data of one SVG path."""
+    return "".join(_column(bar, bar.height) for bar in bars)
+
+
+def outline_of_parts(bars: Iterable[Bar]) -> str:
+    """The parts of these columns in the colour of failures, in the same way."""
+    return "".join(_column(bar, bar.part) for bar in bars if bar.part)
+
+
+def _column(bar: Bar, height: float) -> str:
+    return f"M{bar.x:g} {HEIGHT:g}v-{height:g}h{bar.width:g}v{height:g}z"
+
+
 #: Filters of every template, by name.
 FILTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "rfc3339": rfc3339,
@@ -96,4 +122,7 @@ FILTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "capped": capped,
     "percent": percent,
     "quoted": quoted,
+    "pace": pace,
+    "outline": outline,
+    "outline_of_parts": outline_of_parts,
 }

@@ -73,6 +73,8 @@ class Base:
     has_login: bool
     #: Why nobody may change anything, "" where somebody may.
     closed: str = ""
+    #: Whether there is anything that whoever looks may change, by role or by a rule.
+    controls: bool = True
 
     @property
     def outside(self) -> bool:
@@ -81,7 +83,8 @@ class Base:
 
     def may(self, permit: str) -> bool:
         """Whether whoever looks has the permission: `base.may("admin")`."""
-        return self.who.may(Permit(permit))
+        asked = Permit(permit)
+        return self.who.may(asked) and (asked is not Permit.CONTROL or self.controls)
 
     def url(self, path: str, **query: object) -> str:
         """The address of a page: `base.url('/tasks', q='state:FAILURE')`; empty parameters are left out."""
@@ -154,6 +157,7 @@ def _base(request: Request, name: str) -> Base:
         who=identity_of(request),
         has_login=deps.login is not None,
         closed=_closed(deps.settings),
+        controls=deps.rules.anything(identity_of(request)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from umbel.model.task import ENDED, Summary, exception_type
@@ -11,6 +12,9 @@ from umbel.stores.sqlite.ids import BoundKey, bound_key, to_text
 
 ENDED_NUMBERS: Final = frozenset(STATE_NUMBER[state] for state in ENDED)
 
+
+#: Many tasks have the same root and parent.
+_kin_text: Final = lru_cache(1024)(to_text)
 
 #: What stands for NULL in a parameter of `put_task` (looking for an adapter of None is what would cost most there).
 NONE: Final = 0
@@ -74,8 +78,8 @@ def summary_of(row: Sequence[Any]) -> Summary:
         retries=retries,
         exception=exception,
         exception_type=exception_type(exception),
-        root_id=id_ if root is None else to_text(root),
-        parent_id="" if parent is None else to_text(parent),
+        root_id=id_ if root is None else _kin_text(root),
+        parent_id="" if parent is None else _kin_text(parent),
         updated_at=updated,
         rerun=bool(rerun),
     )

@@ -11,7 +11,7 @@ from typing import Final
 from umbel.model.query import Field, Node, span_of
 from umbel.model.rollup import RollupPoint
 from umbel.model.scope import SERIES, Scope, scope_of
-from umbel.model.task import State
+from umbel.model.task import State, Summary
 from umbel.stores.base import StoreReader
 from umbel.web.pages.charts import Chart, Line
 from umbel.web.pages.sampled import Sample, look
@@ -49,14 +49,17 @@ class Activity:
     keys: Sequence[str]
 
 
-def activity(reader: StoreReader, where: Node, now: float) -> Activity | None:
-    """Counts by state: of every task where rollups tell them, else of the newest; None where there is nothing."""
+def activity(reader: StoreReader, where: Node, now: float, every: Sequence[Summary] | None = None) -> Activity | None:
+    """Counts by state: of every task where rollups tell them, else of the newest; None where there is nothing.
+
+    `every`, all that match where that is known, spares looking for them.
+    """
     scope = scope_of(where)
     if scope is not None:
         names = scope.those(reader.names(KNOWN_NAMES)) if scope.names else [None]
         if len(names) <= NAMES:
             return _exact(reader, scope, names, where, now)
-    return _of_sample(look(reader, where))
+    return _of_sample(look(reader, where) if every is None else Sample(every, whole=True))
 
 
 def _exact(reader: StoreReader, scope: Scope, names: Sequence[str | None], where: Node, now: float) -> Activity | None:

@@ -122,7 +122,10 @@ _FACTS: Final[Sequence[tuple[str, Callable[[Side], str]]]] = (
 
 def _attempt(attempt: Attempt) -> str:
     began, ended = attempt.started_at, attempt.finished_at
-    ran = duration(ended - began) if began is not None and ended is not None else "not ended"
+    took = attempt.runtime
+    if took is None and began is not None and ended is not None:
+        took = ended - began
+    ran = duration(took) if took is not None else "not ended"
     return f"{attempt.state.value} on {attempt.worker}, {ran}"
 
 

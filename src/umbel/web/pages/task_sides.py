@@ -10,8 +10,8 @@ from typing import Final
 from umbel.errors import QueryError
 from umbel.model import terms
 from umbel.model.query import Compare, Field, Node
-from umbel.model.tally import Tally, facet
-from umbel.model.task import State
+from umbel.model.tally import Tally, facet, tally
+from umbel.model.task import State, Summary
 from umbel.web.deps import Deps
 from umbel.web.pages.activity import Activity, activity
 from umbel.web.pages.sampled import Kept
@@ -75,14 +75,32 @@ class Sides:
     timeless: str
 
 
-def sides(deps: Deps, q: str, state: str, asked: Node, where: Node) -> Sides:
-    """All of it; `where` is what is searched for, `asked` that without what it says of states."""
-    return kept.get(deps.reader, f"{state}\0{q}", deps.clock, lambda: _made(deps, q, asked, where))
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """A search, and what its list has found already."""
+
+    q: str
+    #: States that the address names, with commas between.
+    state: str
+    #: What is searched for, and the same without what it says of states.
+    where: Node
+    stateless: Node
+    #: Every task that matches, the newest first, where the list holds them all; None: not known.
+    every: Sequence[Summary] | None
 
 
-def _made(deps: Deps, q: str, asked: Node, where: Node) -> Sides:
-    found = deps.reader.tally(where, TALLIED, WITHIN)
-    every = deps.reader.tally(asked, TALLIED, WITHIN) if asked != where else found
+def sides(deps: Deps, searched: Searched) -> Sides:
+    """All of it."""
+    if searched.every is not None:
+        # What has been found costs nothing to look at, and counts of it agree with the list.
+        return _made(deps, searched)
+    return kept.get(deps.reader, f"{searched.state}\0{searched.q}", deps.clock, lambda: _made(deps, searched))
+
+
+def _made(deps: Deps, searched: Searched) -> Sides:
+    q, where, listed = searched.q, searched.where, searched.every
+    found = deps.reader.tally(where, TALLIED, WITHIN) if listed is None else Tally(tally(listed), len(listed), True)
+    every = deps.reader.tally(searched.stateless, TALLIED, WITHIN) if searched.stateless != where else found
     groups = [_group(q, field, found) for field in TITLES]
     return Sides(
         states={State(text): count for text, count in every.counts[Field.STATE].items()},
@@ -91,7 +109,7 @@ def _made(deps: Deps, q: str, asked: Node, where: Node) -> Sides:
         whole=found.whole,
         since=found.since,
         chosen=sum(choice.chosen for group in groups for choice in group.choices),
-        activity=activity(deps.reader, where, deps.clock.now()),
+        activity=activity(deps.reader, where, deps.clock.now(), listed),
         spans=[_span(q, name) for name in SPANS],
         timeless=terms.within(q, Field.RECEIVED, "", ""),
     )

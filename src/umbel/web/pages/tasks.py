@@ -16,13 +16,13 @@ from umbel.model import search
 from umbel.model.merge import Task
 from umbel.model.query import EVERYTHING, And, Compare, Field, Node, Op, Or, Page
 from umbel.model.task import State, Summary, summarize
-from umbel.stores.base import Count
+from umbel.stores.base import Count, StoreReader, TaskPage
 from umbel.web.deps import Deps, get_deps, identity_of
 from umbel.web.pages import task_columns
 from umbel.web.pages.deeds import controllable
 from umbel.web.pages.task_address import canonical
 from umbel.web.pages.task_columns import Column
-from umbel.web.pages.task_sides import Sides, as_curl, as_umbel, sides
+from umbel.web.pages.task_sides import Searched, Sides, as_curl, as_umbel, sides
 from umbel.web.pages.task_states import Chips, chips
 from umbel.web.pages.views import View, shared_views
 from umbel.web.render import page
@@ -150,6 +150,11 @@ def load(
     asked, problem = _asked(q, deps.clock.now())
     found = Found() if asked is None else _find(deps, _with_states(asked, chosen), cursor, since)
     choice = None if asked is None else chips(q, chosen)
+    around = None
+    if asked and choice:
+        stateless = _stateless(asked, q, choice, deps.clock.now())
+        state_text = ",".join(sorted(chosen))
+        around = sides(deps, Searched(q, state_text, _with_states(asked, chosen), stateless, found.every))
     usual = deps.settings.tasks_columns
     shown = task_columns.columns_of(cols, usual)
     asks = {"q": q, "state": ",".join(sorted(chosen)), "cols": task_columns.as_text(shown, usual)}
@@ -177,9 +182,7 @@ def load(
         cols=asks["cols"],
         natural=deps.settings.natural_time,
         fitted=[column.key for column in shown] == list(task_columns.USUAL),
-        sides=sides(deps, q, asks["state"], _stateless(asked, q, choice, deps.clock.now()), _with_states(asked, chosen))
-        if asked and choice
-        else None,
+        sides=around,
         curl=as_curl(base, _whole(q, chosen)),
         command=as_umbel(_whole(q, chosen)),
         views=shared_views(deps),
@@ -200,6 +203,8 @@ class Found:
     covered_since: float | None = None
     new: Count = Count(0, capped=False)  # noqa: RUF009 - it is frozen
     lost_place: bool = False
+    #: Every task that matches, where the list holds them all.
+    every: Sequence[Summary] | None = None
 
 
 def _find(deps: Deps, where: Node, cursor: str, since: Sequence[str]) -> Found:
@@ -208,12 +213,19 @@ def _find(deps: Deps, where: Node, cursor: str, since: Sequence[str]) -> Found:
         found = reader.tasks(where, Page(NEW if since else ROWS, cursor, within=None if cursor else SOON))
     except QueryError:
         return Found(lost_place=True)
-    # Counting what could not even be listed in time would take the same time again.
-    count = reader.count(where, within=COUNTED) if found.complete else None
+    every = found.items if found.complete and found.next is None and not cursor else None
+    count = _count(reader, where, found, every)
     if since and not cursor:
-        return Found(_kept(reader.records(since), since), count, new=_new(found.items, since))
+        return Found(_kept(reader.records(since), since), count, new=_new(found.items, since), every=every)
     rows = _rows(found.items, reader.records([task.id for task in found.items]))
-    return Found(rows, count, found.next, found.complete, found.covered_since)
+    return Found(rows, count, found.next, found.complete, found.covered_since, every=every)
+
+
+def _count(reader: StoreReader, where: Node, found: TaskPage, every: Sequence[Summary] | None) -> Count | None:
+    if every is not None:
+        return Count(len(every), capped=False)
+    # Counting what could not even be listed in time would take the same time again.
+    return reader.count(where, within=COUNTED) if found.complete else None
 
 
 def _asked(q: str, now: float) -> tuple[Node | None, Problem | None]:

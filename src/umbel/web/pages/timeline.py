@@ -70,11 +70,13 @@ def timeline(task: Task, attempts: Sequence[Attempt], ended_at: float | None, no
     axis = Axis(start, max(end, start + 1e-3))
     lanes: list[Lane] = []
     ready = min(sent, start) if sent is not None and task.retries == 0 else start if sent is not None else None
+    eta = epoch(task.description.eta) if task.description else None
     for number, attempt in enumerate(attempts[:DRAWN], 1):
         again = ended_at is not None and _first(attempt) > ended_at
+        if number == len(attempts):
+            ready = _due(ready, eta, attempt)
         lanes.append(_lane(axis, number, attempt, None if again else ready, now, again=again))
         ready = attempt.finished_at if attempt.state is State.RETRY else None
-    eta = epoch(task.description.eta) if task.description else None
     at = axis.percent(eta) if eta is not None and axis.start <= eta <= axis.end else None
     return Timeline(axis.start, axis.end, lanes, max(0, len(attempts) - DRAWN), at)
 
@@ -95,6 +97,13 @@ class Axis:
         x = self.percent(start)
         width = max(self.percent(end) - x, THIN)
         return Bar(kind, min(x, 100 - width), width, max(0.0, end - start), state)
+
+
+def _due(ready: float | None, eta: float | None, attempt: Attempt) -> float | None:
+    """From when the latest attempt waited: before its ETA, which is the latest message's, it was not to run."""
+    if ready is None or eta is None or attempt.started_at is None:
+        return ready
+    return max(ready, eta) if eta <= attempt.started_at else ready
 
 
 def _first(attempt: Attempt) -> float:
@@ -121,4 +130,6 @@ def _lane(axis: Axis, number: int, attempt: Attempt, ready: float | None, now: f
     wait = started - begun if started is not None and begun is not None and started >= begun else None
     ended = attempt.finished_at if attempt.finished_at is not None else now
     run = max(0.0, ended - started) if started is not None else None
+    if attempt.runtime is not None:
+        run = attempt.runtime
     return Lane(number, attempt, bars, wait, run, again)

@@ -50,6 +50,8 @@ class Context:
     drawing: Drawing
     states: Sequence[tuple[str, int]]
     failed: int
+    #: Tasks that have not ended.
+    open: int
     #: Tasks whose own parent is not known.
     adrift: int
     path: Sequence[Step]
@@ -89,6 +91,7 @@ def load(deps: Deps, task_id: str, results: Results) -> Context | None:
         drawing=draw(workflow, task_id, deps.clock.now(), kin.group_of, kin.body_of),
         states=states.most_common(),
         failed=states[State.FAILURE.value],
+        open=workflow.open,
         adrift=sum(node.link is Link.ADRIFT for node in workflow.nodes.values()),
         path=path,
         idle=sum(step.idle for step in path),

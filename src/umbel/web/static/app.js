@@ -18,20 +18,21 @@ function clockTime(moment) {
   return `${(moment.getFullYear() === now.getFullYear() ? dayFormat : yearFormat).format(moment)} ${clock}`;
 }
 
-function since(moment) {
+// `past`: the word before a time that is over, such as "due".
+function since(moment, past) {
   const seconds = Math.round((Date.now() - moment) / 1000);
   const ahead = seconds < 0;
   const s = Math.abs(seconds);
   const text = s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} m ${s % 60} s`
     : s < 86400 ? `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} m` : `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
-  return ahead ? `in ${text}` : `${text} ago`;
+  return ahead ? `in ${text}` : `${past ? `${past} ` : ""}${text} ago`;
 }
 
 function showTimes(root) {
   for (const time of $$("time[datetime]", root)) {
     const moment = new Date(time.dateTime);
     if (Number.isNaN(moment.getTime())) continue;
-    const text = time.dataset.rel === undefined ? clockTime(moment) : since(moment);
+    const text = time.dataset.rel === undefined ? clockTime(moment) : since(moment, time.dataset.rel);
     if (time.textContent !== text) time.textContent = text;
   }
 }
