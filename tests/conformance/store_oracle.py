@@ -154,7 +154,7 @@ def check(reader: StoreReader, events: Sequence[AnyEvent], span: tuple[float, fl
     assert {task.id: task for task in scanned} == oracle.tasks
     assert all(reader.task(id_) == task for id_, task in list(oracle.tasks.items())[:100])
     start, end = span
-    for step in (60, 300, 3600, 86400):
+    for step in (60, 300, 600, 3600, 86400):
         assert list(reader.rollup(start, end, step)) == oracle.rollup(start, end, step)
     for name in {summary.name for summary in listed}:
         assert list(reader.rollup(start, end, 60, name)) == oracle.rollup(start, end, 60, name)

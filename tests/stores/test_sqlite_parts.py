@@ -115,6 +115,8 @@ def test_a_segment_from_before_bundles_is_read_and_then_written_with_them(tmp_pa
             columns = msgspec.msgpack.decode(zlib.decompress(data))
             old.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", zip(*columns, strict=True))
         old.execute("DROP TABLE bundle")
+        old.execute("DROP TABLE tens")
+        old.execute("DELETE FROM rollup WHERE step = 600")
         old.execute("DROP INDEX task_open")
         old.execute("PRAGMA user_version = 2")
     assert len(bundles) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from tests.conformance.test_stores import commit, ended
 from tests.support.environment import wait_until
 from umbel.clock import ManualClock
 from umbel.retention import Retention
-from umbel.stores.sqlite import SqliteReader, SqliteWriter, files, removal
+from umbel.stores.sqlite import SqliteReader, SqliteWriter, files, moving, removal
 
 START = 1_750_000_000.0
 
@@ -93,3 +95,25 @@ def test_a_writer_that_died_before_the_file_was_deleted_deletes_it_when_it_start
     assert reader.state().tasks == 4
     assert reader.task("task-0") is None
     reader.close()
+
+
+def test_the_log_of_the_catalog_is_moved_into_its_file_beside_the_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "ROWS", 20)
+    path = tmp_path / "umbel.db"
+    writer = filled(path)
+    before = path.read_bytes()
+    numbers = count()
+
+    def moved() -> bool:
+        number = next(numbers)
+        at = START + 10_000 + number
+        writer.write(commit(ended(f"another-{number}", at), at=at))
+        writer.maintain(Retention(), START)
+        return path.read_bytes() != before
+
+    wait_until(moved, "the file of the catalog to change")
+    writer.close()
+    with closing(SqliteReader(path)) as reader:
+        assert reader.state().tasks >= 7

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import signal
 import sqlite3
 import time
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.conformance.store_oracle import check
@@ -21,8 +25,9 @@ from umbel.model.event import AnyEvent, TaskFailed, TaskSucceeded
 from umbel.model.merge import fold
 from umbel.model.query import Compare, Field, Op, Page
 from umbel.retention import Retention
+from umbel.stores.cells import decode_cells
 from umbel.stores.sqlite import SqliteReader, SqliteWriter, sealing
-from umbel.stores.sqlite.bitmaps import bits_of, number_of, positions_of
+from umbel.stores.sqlite.bitmaps import Bitmaps, Kind, bits_of, key_of, number_of, positions_of
 from umbel.stores.sqlite.blocks import SQL
 from umbel.stores.sqlite.grams import Grams, grams_of, match_of
 from umbel.stores.sqlite.seal import seal
@@ -80,6 +85,17 @@ def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
 def beside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even small segments are sealed by a process."""
     monkeypatch.setattr(sealing, "INLINE_TASKS", 0)
+
+
+def tens_and_minutes(file: Path) -> tuple[Counter[object], Counter[object]]:
+    """Counts by ten minutes, name and code: as a segment keeps them, and added up from its minutes."""
+    tens: Counter[object] = Counter()
+    minutes: Counter[object] = Counter()
+    with closing(sqlite3.connect(file)) as segment:
+        for step, at, name, cells in segment.execute("SELECT * FROM rollup WHERE step IN (60, 600)"):
+            for code, count in decode_cells(cells).items():
+                (tens if step == 600 else minutes)[at * step // 600, name, code] += count
+    return tens, minutes
 
 
 def all_but_newest(store: Store) -> Callable[[], bool]:
@@ -296,3 +312,65 @@ def test_entries_are_looked_up_from_the_rarest_on_until_more_would_not_pay(tmp_p
         assert not {"cus", "ust", "sto", "tom", "ome", "mer"} & set(chosen[:4])
         assert connection.execute(SQL["texts"], (match_of(chosen),)).fetchall() == [(12_345,)]
         assert len(grams.choose(["".join(map(chr, range(at, at + 3))) for at in range(200, 900)])) <= 24
+
+
+def test_rollups_of_ten_minutes_follow_late_events_and_are_made_for_a_segment_that_was_begun_without_them(
+    store: Store,
+) -> None:
+    half = len(BATCHES) // 2
+    for number, batch in enumerate(BATCHES[:half]):
+        store.writer.write(commit_of(number, batch))
+    store.writer.close()
+    first = store.path.with_name("umbel.db.segments") / "000001.db"
+    with closing(sqlite3.connect(first)) as older, older:
+        assert older.execute("DELETE FROM tens").rowcount == 1
+        assert older.execute("DELETE FROM rollup WHERE step = 600").rowcount > 1
+    check(store.reader, [event for batch in BATCHES[:half] for event in batch], SPAN)
+    store.writer.open()
+    store.settle(all_but_newest(store))
+    for number, batch in enumerate(BATCHES[half:], half):
+        store.writer.write(commit_of(number, batch))
+    store.settle(all_but_newest(store))
+    ends = [event for event in EVENTS if isinstance(event, TaskSucceeded)][::7]
+    late: list[AnyEvent] = [msgspec.structs.replace(end, timestamp=end.timestamp + 900, result="late") for end in ends]
+    store.writer.write(commit(late, at=NOW))
+    check(store.reader, [*EVENTS, *late], SPAN)
+    store.writer.close()
+    files = sorted(first.parent.glob("*.db"))
+    assert len(files) > 2
+    for file in files:
+        tens, minutes = tens_and_minutes(file)
+        assert tens == minutes
+        assert tens
+
+
+def test_bounds_of_durations_find_the_same_in_segments_that_were_sealed_with_bits_of_each_bucket(store: Store) -> None:
+    store.fill()
+    store.settle(all_but_newest(store))
+    bounds = sorted({task.run_seconds for task in all_tasks(store.reader) if task.run_seconds is not None})[::9]
+    questions = [Compare(Field.RUN, op, bound) for op in (Op.LT, Op.LE, Op.EQ, Op.GE, Op.GT) for bound in bounds]
+
+    def found() -> list[list[str]]:
+        return [[task.id for task in store.reader.tasks(question, Page(1_000)).items] for question in questions]
+
+    now = found()
+    runs = {task.id: task.run_seconds for task in all_tasks(store.reader)}
+    tests = {Op.LT: operator.lt, Op.LE: operator.le, Op.EQ: operator.eq, Op.GE: operator.ge, Op.GT: operator.gt}
+    for question, ids in zip(questions, now, strict=True):
+        matching = {id_ for id_, run in runs.items() if run is not None and tests[question.op](run, question.value)}
+        assert set(ids) == matching
+    assert any(now)
+    store.reader.close()
+    for file in store.path.with_name("umbel.db.segments").glob("*-1.db"):
+        with closing(sqlite3.connect(file)) as older, older:
+            bitmaps = Bitmaps(older)
+            for kind, single in ((Kind.RUN_FROM, Kind.RUN), (Kind.WAIT_FROM, Kind.WAIT)):
+                values = list(bitmaps.sizes(kind))
+                beyond = [*(bitmaps.bits(kind, value) for value in values[1:]), 0]
+                for value, others in zip(values, beyond, strict=True):
+                    bits = bitmaps.bits(kind, value) & ~others
+                    data = zlib.compress(bits.to_bytes(-(-bits.bit_length() // 8), "little"))
+                    older.execute("INSERT INTO bitmap VALUES (?, ?)", (key_of(single, value), data))
+                    older.execute("DELETE FROM bitmap WHERE key = ?", (key_of(kind, value),))
+    store.reader = SqliteReader(store.path, budget=60.0)
+    assert found() == now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import ceil, floor
 from typing import Final
 
@@ -10,6 +10,7 @@ from umbel.model.rollup import RUN, WAIT, RollupPoint, Series
 
 #: Steps for which stores keep rows, in seconds.
 MINUTE: Final = 60
+TEN_MINUTES: Final = 600
 HOUR: Final = 3_600
 DAY: Final = 86_400
 
@@ -17,9 +18,12 @@ DAY: Final = 86_400
 Run = tuple[int, int]
 
 
-def spans(start: float, end: float, step: int) -> list[tuple[int, int, int]]:
-    """The fewest rows that cover the minutes of [start, end): (step, first, end), none coarser than divides `step`."""
-    levels = [level for level in (DAY, HOUR) if step % level == 0]
+def spans(start: float, end: float, step: int, kept: Sequence[int] = (DAY, HOUR)) -> list[tuple[int, int, int]]:
+    """The fewest rows that cover the minutes of [start, end): (step, first, end), none coarser than divides `step`.
+
+    `kept` are the steps of which the store keeps rows beside minutes, the longest first.
+    """
+    levels = [level for level in kept if step % level == 0]
     return list(_cover(floor(start / MINUTE), ceil(end / MINUTE), levels))
 
 

@@ -23,10 +23,13 @@ def add(into: Cells, cells: Mapping[int, int]) -> None:
 def add_named(into: dict[str, Cells], rows: Iterable[tuple[str, Mapping[int, int]]]) -> None:
     """Add counts to those of their names."""
     for name, cells in rows:
-        add(into.setdefault(name, {}), cells)
+        found = into.get(name)
+        if found is None:
+            into[name] = dict(cells)
+        else:
+            add(found, cells)
 
 
 def add_packed(into: dict[str, Cells], rows: Iterable[tuple[str, bytes]]) -> None:
     """The same of counts as they are stored."""
-    for name, cells in rows:
-        add(into.setdefault(name, {}), decode_cells(cells))
+    add_named(into, ((name, decode_cells(cells)) for name, cells in rows))

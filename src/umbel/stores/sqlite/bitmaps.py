@@ -10,7 +10,7 @@ import re
 import sqlite3
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from typing import Any, Final
 
@@ -26,9 +26,15 @@ COARSE: Final = 10
 #: Positions that share the bits of their times.
 ZONE: Final = 4_096
 
+#: Share of its bytes below which a set is compressed.
+WORTH: Final = 0.35
+
 _SHIFT: Final = 40
-#: Bytes of a set that are looked through at once, and those with any bit.
-_PIECE: Final = 1_024
+#: Bytes of a usual set at most: where it is unpacked to at once.
+_ROOM: Final = 32 * 1024
+#: Bytes of a set that are looked through at once, how they are if no position is in them, and those with any bit.
+_PIECE: Final = 256
+_NONE: Final = bytes(_PIECE)
 _ANY: Final = re.compile(rb"[^\0]").finditer
 
 
@@ -39,8 +45,16 @@ class Kind(IntEnum):
     STATE = 2
     WORKER = 3
     QUEUE = 4
+    #: Of each bucket of durations, in segments that were sealed before there were the two below.
     RUN = 5
     WAIT = 6
+    #: Of the durations that are in a bucket or beyond it.
+    RUN_FROM = 7
+    WAIT_FROM = 8
+
+
+#: What is kept of the columns of rows, in their order.
+_COLUMNS: Final = (Kind.NAME, Kind.STATE, Kind.WORKER, Kind.QUEUE, Kind.RUN_FROM, Kind.WAIT_FROM)
 
 
 def key_of(kind: Kind, value: int) -> int:
@@ -55,7 +69,7 @@ def coarse(seconds: float) -> int:
 
 def build(rows: Iterable[tuple[Any, ...]], first_n: int) -> Iterator[tuple[int, bytes]]:
     """The bitmaps of rows (n, name, state, worker, queue, run, wait), as (key, data)."""
-    kinds: list[dict[int, array[int]]] = [{} for _ in Kind]
+    kinds: list[dict[int, array[int]]] = [{} for _ in _COLUMNS]
     for n, name, state, worker, queue, run, wait in rows:
         at = n - first_n
         values = (
@@ -72,13 +86,29 @@ def build(rows: Iterable[tuple[Any, ...]], first_n: int) -> Iterator[tuple[int, 
                 if found is None:
                     found = positions[value] = array("I")
                 found.append(at)
-    for kind, positions in zip(Kind, kinds, strict=True):
+    for kind, positions in zip(_COLUMNS, kinds, strict=True):
+        if kind in (Kind.RUN_FROM, Kind.WAIT_FROM):
+            yield from _from(kind, positions)
+            continue
         ranked = sorted(positions, key=lambda value: -len(positions[value]))
         for value in ranked[:VALUES]:
-            yield key_of(kind, value), zlib.compress(bits_of(positions[value]), 6)
+            yield key_of(kind, value), _packed(bits_of(positions[value]))
         if len(ranked) > VALUES:
             rest = (at for value in ranked[VALUES:] for at in positions[value])
-            yield key_of(kind, REST), zlib.compress(bits_of(rest), 6)
+            yield key_of(kind, REST), _packed(bits_of(rest))
+
+
+def _from(kind: Kind, positions: Mapping[int, Iterable[int]]) -> Iterator[tuple[int, bytes]]:
+    bits = 0
+    for value in sorted(positions, reverse=True):
+        bits |= number_of(positions[value])
+        yield key_of(kind, value), _packed(bits.to_bytes((bits.bit_length() + 7) // 8, "little"))
+
+
+def _packed(bits: bytes) -> bytes:
+    """As it is stored: what compressing makes hardly smaller is not compressed, so that it is quicker to read."""
+    packed = zlib.compress(bits, 6)
+    return packed if len(packed) < len(bits) * WORTH else zlib.compress(bits, 0)
 
 
 def bits_of(positions: Iterable[int]) -> bytes:
@@ -104,6 +134,8 @@ def positions_of(bits: int, *, descending: bool) -> Iterator[int]:
     pieces = range(0, len(data), _PIECE)
     for start in reversed(pieces) if descending else pieces:
         # Most bytes of most sets are 0.
+        if data[start : start + _PIECE] == _NONE:
+            continue
         found = [match.start() for match in _ANY(data, start, start + _PIECE)]
         for byte in reversed(found) if descending else found:
             value = data[byte]
@@ -117,18 +149,25 @@ class Bitmaps:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._values: dict[Kind, list[int]] = {}
+        self._sizes: dict[Kind, dict[int, int]] = {}
 
-    def values(self, kind: Kind) -> list[int]:
-        """The values that have bits of their own, with `REST` where there are others."""
-        found = self._values.get(kind)
+    def sizes(self, kind: Kind) -> dict[int, int]:
+        """The values that have bits of their own, ascending, with `REST` where there are others: bytes as stored.
+
+        The fewer positions have a value, or lack it, the fewer bytes.
+        """
+        found = self._sizes.get(kind)
         if found is None:
             span = key_of(kind, 0), key_of(kind, REST) + 1
-            rows = self._connection.execute(SQL["bitmap_keys"], span)
-            found = self._values[kind] = [key - span[0] for (key,) in rows]
+            rows = self._connection.execute(SQL["bitmap_sizes"], span)
+            found = self._sizes[kind] = {key - span[0]: size for key, size in rows}
         return found
+
+    def least(self, kind: Kind, value: int) -> int | None:
+        """Of a kind whose bits are from a value on: the value whose bits are those from `value` on; None for none."""
+        return min((number for number in self.sizes(kind) if number >= value), default=None)
 
     def bits(self, kind: Kind, value: int) -> int:
         """The positions that have a value; 0 where none has bits for it."""
         found = self._connection.execute(SQL["bitmap"], (key_of(kind, value),)).fetchone()
-        return int.from_bytes(zlib.decompress(found[0]), "little") if found else 0
+        return int.from_bytes(zlib.decompress(found[0], bufsize=_ROOM), "little") if found else 0

@@ -5,7 +5,9 @@ The answer never lacks a task that matches, and says whether it holds only such;
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from umbel.model.match import text_test
 from umbel.model.query import CONTENTS, DURATIONS, TIMES, And, Compare, Field, Node, Not, Op, Or
@@ -23,7 +25,8 @@ from umbel.stores.sqlite.sessions import OpenSegment, Sealed
 OPEN: Final = 20_000
 
 _KINDS: Final = {Field.NAME: Kind.NAME, Field.WORKER: Kind.WORKER, Field.QUEUE: Kind.QUEUE}
-_DURATIONS: Final = {Field.RUN: Kind.RUN, Field.WAIT: Kind.WAIT}
+#: Of each the bits from a bucket on, and those of each bucket in older segments.
+_DURATIONS: Final = {Field.RUN: (Kind.RUN_FROM, Kind.RUN), Field.WAIT: (Kind.WAIT_FROM, Kind.WAIT)}
 _TIMES: Final = {Field.SENT: 0, Field.RECEIVED: 1, Field.STARTED: 2, Field.FINISHED: 3}
 _EQUAL: Final = {
     Field.ID: "SELECT n FROM task WHERE id = ?",
@@ -33,12 +36,27 @@ _EQUAL: Final = {
     "UNION SELECT n FROM task WHERE id = ?1 AND root IS NULL",
 }
 
-#: Tasks that are looked at one by one rather than narrowed down further, by how dear that is: a duration stands in the
-#: task's row, texts in a block that has to be unpacked.
-FEW: Final = (0, 200, 16)
+#: Tasks that are looked at one by one rather than narrowed down further: texts stand in a block that has to be
+#: unpacked, all else in the task's row, and to look at so many rows costs what it does to read one set of bits.
+FEW_TEXTS: Final = 16
+FEW: Final = 64
+
+#: Fields whose values have bits.
+_SIZED: Final = frozenset({Field.STATE, *_KINDS})
 
 #: A set of positions, and whether all of them match.
 Answer = tuple[int, bool]
+
+
+class _Cost(NamedTuple):
+    """What it takes to narrow down by a condition; the cheapest first."""
+
+    #: Searches of the index of texts.
+    texts: int
+    #: Bytes of the sets of bits. Small sets are also of few positions, mostly, so that they leave little.
+    size: int
+    #: Tasks for which it is not worth it.
+    few: int
 
 
 def candidates(segment: OpenSegment, sealed: Sealed, node: Node) -> Answer | None:
@@ -75,16 +93,45 @@ class _Asked:
 
     def _and(self, nodes: tuple[Node, ...]) -> Answer:
         bits, exact = self.all, True
-        # What is dear comes last, and not at all where little is left: to look at that costs less.
-        for node in sorted(nodes, key=_cost):
+        # What leaves least comes first, what is dear last; none where little is left: to look at that costs less.
+        for cost, node in sorted(((self._cost(node), node) for node in nodes), key=itemgetter(0)):
             if not bits:
                 break
-            if bits.bit_count() <= FEW[_cost(node)]:
+            if bits.bit_count() <= cost.few:
                 exact = False
                 continue
             more, only = self.node(node)
             bits, exact = bits & more, exact and only
         return bits, exact
+
+    def _cost(self, node: Node) -> _Cost:
+        """What it takes to narrow down by a condition."""
+        if isinstance(node, Compare):
+            return self._cost_of(node)
+        parts = [self._cost(part) for part in (node.nodes if isinstance(node, And | Or) else (node.node,))]
+        return _Cost(*(sum(column) for column in zip(*parts, strict=True))) if parts else _Cost(0, 0, 0)
+
+    def _cost_of(self, node: Compare) -> _Cost:
+        field, op, value = node.field, node.op, node.value
+        if field in CONTENTS or field is Field.TEXT:
+            return _Cost(1, 0, FEW_TEXTS)
+        if field in _SIZED and isinstance(value, str):
+            kind, numbers = self._values(field, op, value)
+        elif field in DURATIONS and isinstance(value, float | int):
+            kind, numbers = self._buckets(field, op, coarse(value))
+        else:
+            # Times come from zones, and ids from their index: next to nothing.
+            return _Cost(0, 0, 0)
+        sizes = self._sealed.bitmaps.sizes(kind)
+        return _Cost(0, sum(sizes.get(number, 0) for number in numbers), FEW * len(numbers))
+
+    def _values(self, field: Field, op: Op, value: str) -> tuple[Kind, list[int]]:
+        """The kind of a field, and the numbers of its values that match; those of `REST` left out."""
+        if field is Field.STATE:
+            test = text_test(op, value)
+            return Kind.STATE, [number for number, state in enumerate(STATES) if test(state.value)]
+        kind = _KINDS[field]
+        return kind, self._sealed.words(kind).matching(op, value)
 
     def _or(self, answers: list[Answer]) -> Answer:
         bits = 0
@@ -95,12 +142,11 @@ class _Asked:
     def _compare(self, field: Field, op: Op, value: str | float) -> Answer:
         if isinstance(value, float | int):
             if field in DURATIONS:
-                return self._duration(_DURATIONS[field], op, value)
+                return self._duration(field, op, coarse(value)), False
             return (self._times(_TIMES[field], op, value) if field in TIMES else self.all), False
         if field is Field.STATE:
-            test = text_test(op, value)
-            matching = [number for number, state in enumerate(STATES) if test(state.value)]
-            return self._or([(self._sealed.bitmaps.bits(Kind.STATE, number), True) for number in matching])
+            kind, matching = self._values(field, op, value)
+            return self._or([(self._sealed.bitmaps.bits(kind, number), True) for number in matching])
         if field in _KINDS:
             return self._word(_KINDS[field], op, value)
         if field is Field.TEXT:
@@ -113,22 +159,34 @@ class _Asked:
     def _word(self, kind: Kind, op: Op, value: str) -> Answer:
         bitmaps = self._sealed.bitmaps
         bits, exact = 0, True
-        for number in self._sealed.words(kind, self._segment.word).matching(op, value):
+        for number in self._sealed.words(kind).matching(op, value):
             bits |= bitmaps.bits(kind, number)
-        if REST in bitmaps.values(kind):
+        if REST in bitmaps.sizes(kind):
             bits, exact = bits | bitmaps.bits(kind, REST), False
         return bits, exact
 
-    def _duration(self, kind: Kind, op: Op, value: float) -> Answer:
-        limit = coarse(value)
+    def _duration(self, field: Field, op: Op, limit: int) -> int:
+        """The positions of durations of which some in their bucket match a bound that is in the bucket `limit`."""
+        kind, numbers = self._buckets(field, op, limit)
+        bits = 0
+        if kind is _DURATIONS[field][1]:
+            for number in numbers:
+                bits |= self._sealed.bitmaps.bits(kind, number)
+        elif numbers:
+            bits = self._sealed.bitmaps.bits(kind, numbers[0])
+            for beyond in numbers[1:]:
+                bits &= ~self._sealed.bitmaps.bits(kind, beyond)
+        return bits
+
+    def _buckets(self, field: Field, op: Op, limit: int) -> tuple[Kind, list[int]]:
+        """Which bits tell it: those from one bucket on, less those from another on; in older segments those of each."""
         bitmaps = self._sealed.bitmaps
-        bits, exact = 0, True
-        for number in bitmaps.values(kind):
-            if number in (REST, limit):
-                bits, exact = bits | bitmaps.bits(kind, number), False
-            elif (op in (Op.GT, Op.GE) and number > limit) or (op in (Op.LT, Op.LE) and number < limit):
-                bits |= bitmaps.bits(kind, number)
-        return bits, exact
+        kind, single = _DURATIONS[field]
+        if not bitmaps.sizes(kind):
+            return single, _in_bounds(bitmaps.sizes(single), op, limit)
+        first = bitmaps.least(kind, 0 if op in (Op.LT, Op.LE) else limit)
+        beyond = None if op in (Op.GT, Op.GE) else bitmaps.least(kind, limit + 1)
+        return kind, [number for number in (first, beyond) if number is not None]
 
     def _times(self, field: int, op: Op, value: float) -> int:
         bits = 0
@@ -161,11 +219,11 @@ class _Asked:
         return (self._found(SQL["texts"], match_of(chosen)) if chosen else self.all), False
 
 
-def _cost(node: Node) -> int:
-    """How dear a condition is: the index of texts (2), the many bitmaps of a duration (1), or neither."""
-    if isinstance(node, Compare):
-        return 2 if node.field in CONTENTS or node.field is Field.TEXT else int(node.field in DURATIONS)
-    return max(map(_cost, node.nodes if isinstance(node, And | Or) else (node.node,)), default=0)
+def _in_bounds(values: Iterable[int], op: Op, limit: int) -> list[int]:
+    """The bits of durations of which some match a bound that is in `limit`."""
+    if op in (Op.GT, Op.GE):
+        return [number for number in values if number >= limit]
+    return [number for number in values if number in (REST, limit) or (op in (Op.LT, Op.LE) and number < limit)]
 
 
 def asks_for_open(node: Node) -> bool:

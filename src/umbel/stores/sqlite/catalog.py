@@ -29,6 +29,8 @@ WORKER_ROWS: Final = 10_000
 NAME_ROWS: Final = 10_000
 MISSED_ROWS: Final = 10_000
 SET_ASIDE_ROWS: Final = 100
+#: Pages of the write-ahead log after which a commit moves them into the file, if nobody has (`moving`).
+CHECKPOINT_PAGES: Final = 16_000
 #: Seconds between two losses of one kind that are still one entry.
 JOINED: Final = 5.0
 #: Seconds for which a name need not be noted again.
@@ -48,7 +50,7 @@ class Catalog:
         self.file = file
         if file.exists():
             check_header(file)
-        self._connection = connect_writer(file, cache_kib=4_000, checkpoint_pages=2_000)
+        self._connection = connect_writer(file, cache_kib=4_000, checkpoint_pages=CHECKPOINT_PAGES)
         self._names: dict[str, float] = {}
         self._meters = MeterRows(self._connection)
         try:
@@ -66,6 +68,11 @@ class Catalog:
             made = self._connection.execute(_SQL["begin_book"], (secrets.token_hex(8),)).rowcount
             if made:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    @property
+    def changes(self) -> int:
+        """Rows that were changed since it was opened."""
+        return self._connection.total_changes
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

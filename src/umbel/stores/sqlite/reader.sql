@@ -81,6 +81,12 @@ SELECT generation FROM segment WHERE number = ? AND dropping = 0;
 -- name: notes_late
 SELECT count(*) FROM sqlite_schema WHERE name = 'late';
 
+-- name: has_tens_table
+SELECT count(*) FROM sqlite_schema WHERE name = 'tens';
+
+-- name: has_tens
+SELECT count(*) FROM tens;
+
 -- name: notes_open
 SELECT count(*) FROM sqlite_schema WHERE name = 'task_open';
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from umbel.model.rollup import RUN, WAIT, Contribution, Series
-from umbel.model.series import DAY, HOUR, MINUTE
+from umbel.model.series import DAY, HOUR, MINUTE, TEN_MINUTES
 from umbel.model.usual import Alike
 from umbel.stores.cells import Cells, decode_cells, pack_cells
 from umbel.stores.sqlfile import load
@@ -46,6 +46,9 @@ class Rollups:
     def __init__(self, connection: sqlite3.Connection, words: WordWriter) -> None:
         self._connection = connection
         self._words = words
+        #: Steps (seconds) of the rows beside those of minutes.
+        tens = connection.execute(_SQL["has_tens"]).fetchone()[0]
+        self._steps = (TEN_MINUTES, HOUR, DAY) if tens else (HOUR, DAY)
         #: Cells by task name, each as often as it was added, and as it was taken away.
         self._more: dict[str, list[int]] = {}
         self._less: dict[str, list[int]] = {}
@@ -102,7 +105,7 @@ class Rollups:
     def flush(self) -> tuple[int, int] | None:
         """Write the changes; the first and last minute that they touch, None if there are none."""
         minutes = self._minutes()
-        rows = _with_hours_and_days(minutes)
+        rows = _with_sums(minutes, self._steps)
         puts, drops = [], []
         for row, changes in sorted(rows.items()):
             cells = self._cells(row)
@@ -188,12 +191,13 @@ def _by_minute(name: int, changes: Mapping[int, int], into: dict[tuple[int, int]
         all_[code] = all_.get(code, 0) + change
 
 
-def _with_hours_and_days(minutes: dict[tuple[int, int], Cells]) -> dict[_Row, Cells]:
-    """The changes of every row: the minutes' own, and their sums by hour and day."""
+def _with_sums(minutes: dict[tuple[int, int], Cells], steps: Sequence[int]) -> dict[_Row, Cells]:
+    """The changes of every row: the minutes' own, and their sums by longer steps."""
     rows: dict[_Row, Cells] = {}
     for (minute, name), codes in minutes.items():
         rows[MINUTE, minute, name] = codes
-        for row in ((HOUR, minute // 60, name), (DAY, minute // 1440, name)):
+        for step in steps:
+            row = (step, minute * MINUTE // step, name)
             sums = rows.get(row)
             if sums is None:
                 # A batch seldom spans two: then this is all.

@@ -185,7 +185,11 @@ class Scan:
     def _chosen(self, area: Area, bits: int) -> Iterator[Stretch]:
         first_n = area.listed.first_n
         below, end = area.low - first_n, area.high - first_n
-        bits = (bits & ((1 << end) - 1)) >> below << below
+        # Only behind a cursor: each of these goes through all of the bits.
+        if end < area.listed.tasks:
+            bits &= (1 << end) - 1
+        if below:
+            bits = bits >> below << below
         positions = positions_of(bits, descending=self.newest_first)
         while chosen := [first_n + at for at in islice(positions, self._chosen_length)]:
             yield Stretch(area.listed.number, area.low, area.high, chosen, chosen[-1])

@@ -16,7 +16,7 @@ from umbel.errors import StoreError
 from umbel.private import private_file
 from umbel.retention import Retention
 from umbel.stores.kinds import STATES
-from umbel.stores.sqlite import bitmaps
+from umbel.stores.sqlite import bitmaps, tens
 from umbel.stores.sqlite.blocks import SQL, Blocks, Record, pack_blocks
 from umbel.stores.sqlite.bundles import Bundles, has_bundles
 from umbel.stores.sqlite.connect import guard, migrate
@@ -97,6 +97,7 @@ def _write(
     execute("BEGIN")
     for table in _SAME:
         execute(f"INSERT INTO main.{table} SELECT * FROM old.{table}")  # noqa: S608 - names of ours
+    tens.make(connection)
     first_n, tasks = execute("SELECT first_n, tasks FROM main.segment").fetchone()
     _cut_off(connection, retention, now)
     execute(SQL["copy_tasks"])

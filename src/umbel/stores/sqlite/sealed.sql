@@ -84,8 +84,9 @@ SELECT data FROM {schema}.block WHERE k = ?;
 -- name: bitmap
 SELECT data FROM bitmap WHERE key = ?;
 
--- name: bitmap_keys
-SELECT key FROM bitmap WHERE key >= ? AND key < ?;
+-- name: bitmap_sizes
+-- SQLite knows the length of what it has not read.
+SELECT key, length(data) FROM bitmap WHERE key >= ? AND key < ? ORDER BY key;
 
 -- name: sealed
 SELECT at, generation, dropped, grams FROM sealed;

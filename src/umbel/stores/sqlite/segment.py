@@ -99,6 +99,7 @@ class Segment:
         with guard(file):
             connection.executescript(_SQL["lay_out"])
             connection.execute(_SQL["create"], asdict(info))
+            connection.execute(_SQL["note_tens"])
             # From here on the file shows what it is, even without its write-ahead log.
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return cls(file, connection, info)

@@ -40,6 +40,12 @@ SELECT number, first_n, tasks, first_at, last_at, first_minute, last_minute, cre
 UPDATE segment SET tasks = :tasks, first_at = :first_at, last_at = :last_at,
     first_minute = :first_minute, last_minute = :last_minute, touched_at = :touched_at;
 
+-- name: note_tens
+INSERT INTO tens (id) VALUES (1);
+
+-- name: has_tens
+SELECT count(*) FROM tens;
+
 -- name: find_word
 SELECT id FROM word WHERE word = ?;
 
@@ -100,6 +106,12 @@ SELECT word FROM word WHERE id IN (SELECT DISTINCT name FROM task) LIMIT 10000;
 
 -- name: rollup
 SELECT cells FROM rollup WHERE step = ? AND at = ? AND name = ?;
+
+-- name: first_of
+SELECT 1 FROM main.rollup WHERE step = ? LIMIT 1;
+
+-- name: minutes
+SELECT at, name, cells FROM main.rollup WHERE step = ? ORDER BY at;
 
 -- name: put_rollup
 INSERT OR REPLACE INTO rollup (step, at, name, cells) VALUES (?, ?, ?, ?);

@@ -7,13 +7,15 @@ from math import ceil, floor
 from typing import Final
 
 from umbel.model.rollup import RollupPoint
-from umbel.model.series import DAY, HOUR, MINUTE, cover, point, spans
+from umbel.model.series import DAY, HOUR, MINUTE, TEN_MINUTES, cover, point, spans
 from umbel.stores.base import ExceptionCount
 from umbel.stores.cells import Cells, add, add_packed, decode_cells
 from umbel.stores.sqlite.sessions import SQL, Listed, OpenSegment, Session
 
 #: Rows of one kind: step, first, end.
 Span = tuple[int, int, int]
+#: Steps of the rows that segments have beside those of minutes.
+_STEPS: Final = (DAY, HOUR, TEN_MINUTES)
 #: Of which rows there are sums in the catalog, since which version of it, and the statements that find and read them.
 _SUMS: Final = {DAY: (6, "units", "unit_rollups"), HOUR: (7, "hours", "hours_rollups")}
 
@@ -23,7 +25,7 @@ def series(session: Session, start: float, end: float, step: int, name: str | No
     points: dict[int, Cells] = {}
     statement, parameters = (SQL["rollup_all"], ()) if name is None else (SQL["rollup_name"], (name,))
     for _, segment in _segments(session, start, end):
-        for level, first, last in spans(start, end, step):
+        for level, first, last in _kept(segment, spans(start, end, step, _STEPS)):
             for at, cells in segment.connection.execute(statement, (level, first, last, *parameters)):
                 add(points.setdefault(at * level // step * step, {}), decode_cells(cells))
     found = (point(at, name or "", points[at]) for at in sorted(points))
@@ -33,16 +35,27 @@ def series(session: Session, start: float, end: float, step: int, name: str | No
 def by_name(session: Session, start: float, end: float) -> list[RollupPoint]:
     """One point for each name, by name."""
     names: dict[str, Cells] = {}
-    asked = _summed(session, spans(start, end, DAY), names)
+    asked = _summed(session, spans(start, end, DAY, _STEPS), names)
     for listed, segment in _segments(session, start, end):
-        for level, first, last in asked:
+        for level, first, last in _kept(segment, asked):
             minutes = level // MINUTE
             if listed.last_minute < first * minutes or listed.first_minute >= last * minutes:
                 continue
-            for name, cells in segment.connection.execute(SQL["rollup_names"], (level, first, last)):
-                add(names.setdefault(segment.word(name), {}), decode_cells(cells))
+            rows = segment.connection.execute(SQL["rollup_names"], (level, first, last))
+            add_packed(names, ((segment.word(name), cells) for name, cells in rows))
     found = (point(int(start), name, names[name]) for name in sorted(names))
     return [one for one in found if one.counts or one.wait or one.run]
+
+
+def _kept(segment: OpenSegment, asked: list[Span]) -> list[Span]:
+    """The same spans in rows that a segment has: an older one has none of ten minutes."""
+    if segment.tens:
+        return asked
+    minutes = TEN_MINUTES // MINUTE
+    return [
+        (MINUTE, first * minutes, last * minutes) if level == TEN_MINUTES else (level, first, last)
+        for level, first, last in asked
+    ]
 
 
 def _summed(session: Session, asked: list[Span], names: dict[str, Cells]) -> list[Span]:

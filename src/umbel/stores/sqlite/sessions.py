@@ -87,11 +87,13 @@ class Sealed:
             self._grams = Grams(self._connection, self.tasks)
         return self._grams
 
-    def words(self, kind: Kind, read: WordReader) -> WordList:
+    def words(self, kind: Kind) -> WordList:
         """The words that have bits of their own."""
         found = self._words.get(kind)
         if found is None:
-            found = self._words[kind] = WordList([n for n in self.bitmaps.values(kind) if n != REST], read)
+            texts = dict(self._connection.execute(SEALED["words"]))
+            numbers = [n for n in self.bitmaps.sizes(kind) if n != REST]
+            found = self._words[kind] = WordList({n: texts[n] if n else "" for n in numbers})
         return found
 
     @property
@@ -115,6 +117,8 @@ class OpenSegment:
         self.notes_late = bool(connection.execute(SQL["notes_late"]).fetchone()[0])
         #: Whether its tasks that have not ended have an index (those of older ones had none).
         self.notes_open = self.sealed is None and bool(connection.execute(SQL["notes_open"]).fetchone()[0])
+        #: Whether it has rollups of ten minutes (older ones had none).
+        self.tens = all(connection.execute(SQL[name]).fetchone()[0] for name in ("has_tens_table", "has_tens"))
         self.bundles = Bundles(connection)
         self._bundled = False
         connection.create_function("kept", 2, self._kept)
@@ -196,7 +200,10 @@ class Session:
         """A segment's connection; None where the segment was dropped meanwhile or cannot be read."""
         file = self.file(number)
         while True:
+            before = self._segments.get(number)
             found = self._open(number, file)
+            if found is not None and found is before:
+                return found
             now = self.file(number)
             if now == file:
                 return found

@@ -13,6 +13,7 @@ from umbel.stores.sqlite.catalog import Catalog
 from umbel.stores.sqlite.files import COMPANIONS, companion, size, with_companions
 from umbel.stores.sqlite.filter import GROUP
 from umbel.stores.sqlite.filterfile import Saving, mapped
+from umbel.stores.sqlite.moving import Moving
 from umbel.stores.sqlite.sealing import QUIET, Sealing
 from umbel.stores.sqlite.segment import SegmentInfo
 from umbel.stores.sqlite.shelf import Shelf
@@ -32,6 +33,7 @@ class Upkeep:
 
     def __init__(self, quiet: float = QUIET) -> None:
         self.sealing = Sealing(quiet)
+        self.moving = Moving()
         #: The next new task is to begin a new segment.
         self.roll = False
         self._saving: Saving | None = None
@@ -42,6 +44,7 @@ class Upkeep:
 
     def step(self, catalog: Catalog, shelf: Shelf, retention: Retention, now: float) -> Maintenance:
         """One bounded piece of work."""
+        self.moving.step(catalog.file, catalog.changes)
         newest = shelf.infos[shelf.newest] if shelf.newest is not None else None
         if newest is not None and newest.tasks:
             self._roll(catalog, shelf, newest, retention, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,16 +75,17 @@ class WordReader:
 class WordList:
     """Some words that do not change, asked all at once which of them match."""
 
-    def __init__(self, ids: Sequence[int], read: WordReader) -> None:
-        self._ids = ids
-        self._words: list[str] = [read(id_) if id_ else "" for id_ in ids]
-        self._together = ascii_lower("\n".join(self._words))
+    def __init__(self, words: Mapping[int, str]) -> None:
+        """`words` by their numbers."""
+        self._words = words
+        self._numbers = {word: id_ for id_, word in words.items()}
+        self._together = ascii_lower("\n".join(words.values()))
 
     def matching(self, op: Op, value: str) -> list[int]:
         """The numbers of those that `op` (EQ, CONTAINS or GLOB) makes match a value."""
         if op is Op.EQ:
-            return [id_ for id_, word in zip(self._ids, self._words, strict=True) if word == value]
+            return [self._numbers[value]] if value in self._numbers else []
         if op is Op.CONTAINS and ascii_lower(value) not in self._together:
             return []
         test = text_test(op, value)
-        return [id_ for id_, word in zip(self._ids, self._words, strict=True) if test(word)]
+        return [id_ for id_, word in self._words.items() if test(word)]

@@ -138,6 +138,7 @@ class SqliteWriter:
                 self._upkeep.sealing.stop(shelf)
                 shelf.close()
                 shelf.removal.wait()
+            self._upkeep.moving.wait()
             if catalog is not None and not self._doubt:
                 with catalog.transaction():
                     catalog.set_clean(True)
@@ -207,6 +208,8 @@ class SqliteWriter:
 
     def _drop(self) -> None:
         """Close without a word to the files."""
+        # Whoever closes last deletes what stands beside the file: that must not be another one by then.
+        self._upkeep.moving.wait()
         if self._shelf is not None:
             self._upkeep.sealing.stop(self._shelf)
             self._shelf.close()

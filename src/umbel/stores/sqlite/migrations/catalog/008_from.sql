@@ -1,0 +1,2 @@
+-- Nothing of the catalog changes. Sealed segments have bits of durations from a bound on now, where they had those of each
+-- bucket: a reader that looks for the latter would find no task, and must not read this store.
