@@ -110,6 +110,26 @@ def test_every_operation_is_described_to_the_end(stage: Stage) -> None:
                 assert known, where
 
 
+def test_every_body_and_every_answer_in_json_has_an_example(stage: Stage) -> None:
+    told = document(stage)
+    schemas = told["components"]["schemas"]
+    contents = [
+        (f"{method} {path}", content["application/json"])
+        for path, found in told["paths"].items()
+        for method, operation in found.items()
+        for one in (operation.get("requestBody", {}), *operation["responses"].values())
+        for content in (one.get("content", {}),)
+        if "application/json" in content
+    ]
+    assert contents
+    shown = [
+        (where, content["schema"])
+        for where, content in contents
+        if not schemas[content["schema"]["$ref"].rpartition("/")[2]].get("examples")
+    ]
+    assert shown == []
+
+
 def test_examples_are_what_their_schema_says(stage: Stage) -> None:
     told = document(stage)
     for name, example in EXAMPLES.items():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from umbel.web.api_answers import ANSWERS
+
 _ID: Final = "2e3f0a4c-6d8e-4f4b-9a44-0c6f3c1f5d10"
 _NEW: Final = "f1b2c3d4-0000-4000-8000-000000000001"
 _AT: Final = "2026-11-23T00:41:07.250000Z"
 _WORKER: Final = "w1@shop-7"
 
+_DEPLOY: Final = {"at": _AT, "version": "2.4.1", "service": "shop-workers", "text": None}
 _TASK: Final = {
     "id": _ID,
     "name": "shop.payments.charge",
@@ -106,7 +109,8 @@ _ANSWERS: Final[dict[str, dict[str, Any]]] = {
         "connected": True,
         "spool": {"bytes": 4_096, "limit": 1_073_741_824},
     },
-    "DeployOut": {"at": _AT, "version": "2.4.1", "service": "shop-workers", "text": None},
+    "DeployOut": _DEPLOY,
+    "DeploysOut": {"items": [_DEPLOY]},
     "VerdictsOut": {"items": [{"task_id": _ID, "at": _AT, "outcome": "held", "evidence": "w1 has it: active."}]},
 }
 _BODIES: Final[dict[str, dict[str, Any]]] = {
@@ -135,5 +139,11 @@ _BODIES: Final[dict[str, dict[str, Any]]] = {
     "QueryTask": {"ids": [_ID]},
 }
 
+#: Commands that take nothing but the workers that they are for.
+_ASKED: Final = (
+    *("Active", "ActiveQueues", "Clock", "Conf", "DisableEvents", "EnableEvents", "Ping", "Registered", "Report"),
+    *("Reserved", "Revoked", "Scheduled", "Stats"),
+)
+
 #: By the name of the schema.
-EXAMPLES: Final = {**_ANSWERS, **_BODIES}
+EXAMPLES: Final = {**ANSWERS, **_ANSWERS, **_BODIES, **{name: {"destination": [_WORKER]} for name in _ASKED}}
