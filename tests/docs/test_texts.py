@@ -67,6 +67,19 @@ def test_every_proof_of_a_guarantee_is_a_test_that_exists() -> None:
         assert (ROOT / path).is_file(), path
 
 
+def test_every_threat_has_its_tests_and_they_exist() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    threats, proofs = (
+        dict(re.findall(r"^\| (?!Threat)(.+?) \| (.+?) \|", section, re.MULTILINE))
+        for section in (text.partition("## Threats")[2].partition("## ")[0], text.partition("## How it is tested")[2])
+    )
+    assert list(threats) == list(proofs)
+    for threat, tests in proofs.items():
+        named = set(re.findall(r"`(test_\w+)`", tests))
+        assert named, threat
+        assert named <= _tests(), threat
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):

@@ -16,9 +16,11 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
+from tests.web import events
 from tests.web.stage import Stage
 from tests.web.test_permits import ROUTES, Workers, filled, history
 from umbel import web
+from umbel.model.event import AnyEvent, TaskFailed, TaskReceived, TaskSent, TaskStarted, TaskSucceeded
 from umbel.runtime.stores import open_audit
 from umbel.web import routes
 from umbel.web.security import HEADERS
@@ -127,3 +129,36 @@ def harmless(answer: object, where: tuple[str, str]) -> None:
 
 def test_the_sweep_finds_what_the_routes_read() -> None:
     assert {"q", "next", "user", "password", "sure", "cursor", "limit", "columns"} <= set(NAMES)
+
+
+def test_html_in_whatever_a_task_or_worker_says_is_shown_as_text_on_every_page(stage: Stage) -> None:
+    end = {"hostname": f"w@{MARKUP}", "pid": 1}
+    said: list[AnyEvent] = [
+        TaskSent(**end, timestamp=events.T, uuid="odd", name=MARKUP, args=MARKUP, kwargs=MARKUP, queue=MARKUP),  # type: ignore[arg-type]
+        TaskReceived(**end, timestamp=events.T + 1, uuid="odd", name=MARKUP, args=MARKUP, kwargs=MARKUP),  # type: ignore[arg-type]
+        TaskStarted(**end, timestamp=events.T + 2, uuid="odd"),  # type: ignore[arg-type]
+        TaskFailed(**end, timestamp=events.T + 3, uuid="odd", exception=MARKUP, traceback=MARKUP),  # type: ignore[arg-type]
+        TaskReceived(**end, timestamp=events.T, uuid="fine", name=MARKUP, args=MARKUP, kwargs="{}"),  # type: ignore[arg-type]
+        TaskSucceeded(**end, timestamp=events.T + 4, uuid="fine", result=MARKUP, runtime=1.0),  # type: ignore[arg-type]
+    ]
+    stage.clock.step(events.T + 30 - stage.clock.now())
+    stage.commit(said)
+    name, worker = quote(MARKUP, safe=""), quote(f"w@{MARKUP}", safe="")
+    pages = ["/", "/tasks", "/tasks/odd", "/tasks/fine", "/tasks/odd/workflow", "/compare?a=odd&b=fine", "/names"]
+    pages += [
+        f"/names/{name}",
+        "/errors",
+        "/queues",
+        "/workers",
+        f"/workers/{worker}",
+        f"/tasks?q={quote('name:=odd')}",
+    ]
+    shown = 0
+    with stage.client() as client:
+        for path in pages:
+            answer = client.get(path)
+            assert answer.status_code == 200, path
+            assert "<script>alert" not in answer.text, path
+            assert "<img src=x" not in answer.text, path
+            shown += "&lt;script&gt;alert(1)" in answer.text
+    assert shown > 8, "the pages show what they were given"
