@@ -79,6 +79,7 @@ ANSWERS: Final[dict[str, dict[str, Any]]] = {
                 "arguments": {"task_name": "shop.search.index_chunk", "rate_limit": "10/s"},
                 "destination": [],
                 "ended_at": "2026-11-30T16:03:00.096875Z",
+                "times": 1,
                 "replies": [
                     {"worker": "media-1@shop-7", "outcome": "ok", "text": '{"ok":"new rate limit set successfully"}'}
                 ],
