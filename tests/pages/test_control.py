@@ -223,16 +223,18 @@ def test_the_worker_page_asks_nothing_itself(stage: Stage, workers: Workers) -> 
     stage.commit([received("s"), started("s")])
     with stage.client() as client:
         text = client.get(f"/workers/{W}").text
-        # The browser takes the title of what it puts into the page for the page's own.
-        asked = client.get(f"/inspect/{W}").text
-        assert [re.findall("<title>.*</title>", shown) for shown in (asked, text)] == 2 * [
-            [f"<title>{W} · Umbel</title>"]
-        ]
-        workers.sent.clear()
         assert client.get("/workers").text.count(f'href="/workers/{W}"') == 1
     assert f'hx-get="/inspect/{W.replace("@", "%40")}"' in text
     assert "shop.pay" in text
     assert workers.sent == []
+
+
+def test_what_a_worker_answers_leaves_its_page_its_title(stage: Stage, workers: Workers) -> None:
+    stage.commit([received("s"), started("s")])
+    with stage.client() as client:
+        # The browser takes the title of what it puts into a page for the page's own.
+        both = [client.get(f"/{path}/{W}").text for path in ("workers", "inspect")]
+    assert {shown[: shown.index("</title>")].rpartition("<title>")[2] for shown in both} == {f"{W} · Umbel"}
 
 
 def test_an_unknown_worker_is_404_and_can_be_asked(stage: Stage, workers: Workers) -> None:

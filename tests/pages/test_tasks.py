@@ -60,6 +60,21 @@ def test_what_stands_around_a_list_that_holds_all_it_found_agrees_with_it(shop: 
     assert choices(found, "Name") == {"shop.pay": 4}
 
 
+def test_a_chosen_state_is_counted_as_the_list_is_though_the_others_are_too_many(
+    shop: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.commit([event for n in range(8) for event in success(f"s{n}")])
+    # The newest three that are counted, whatever their state, are none of the failures.
+    monkeypatch.setattr(task_sides, "TALLIED", 3)
+    found = tasks.load(shop.deps(), "", "failure")
+    assert found.sides is not None
+    assert found.count is not None
+    assert found.sides.states[State.FAILURE] == found.count.n == 1
+    assert found.sides.least == {State.SUCCESS}
+    with shop.client() as client:
+        assert 'class="count">1</span>' in client.get("/tasks?state=FAILURE").text
+
+
 def test_a_task_that_no_worker_has_is_not_called_received(shop: Stage) -> None:
     shop.commit([sent("w", T)])
     with shop.client() as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -60,6 +61,8 @@ class Sides:
 
     #: How many of the tasks looked at are in each state, whatever states are chosen.
     states: Mapping[State, int]
+    #: States of which there may be more: what is searched without them was not looked at whole.
+    least: frozenset[State]
     groups: Sequence[Group]
     #: Tasks that were looked at, and whether these are all.
     looked_at: int
@@ -102,8 +105,14 @@ def _made(deps: Deps, searched: Searched) -> Sides:
     found = deps.reader.tally(where, TALLIED, WITHIN) if listed is None else Tally(tally(listed), len(listed), True)
     every = deps.reader.tally(searched.stateless, TALLIED, WITHIN) if searched.stateless != where else found
     groups = [_group(q, field, found) for field in TITLES]
+    # One may have looked at more than the other.
+    counted = Counter(every.counts[Field.STATE]) | Counter(found.counts[Field.STATE])
+    certain = set(found.counts[Field.STATE]) if found.whole else set()
     return Sides(
-        states={State(text): count for text, count in every.counts[Field.STATE].items()},
+        states={State(text): count for text, count in counted.items()},
+        least=frozenset()
+        if every.whole or every is found
+        else frozenset(State(text) for text in counted if text not in certain),
         groups=groups,
         looked_at=found.looked_at,
         whole=found.whole,
