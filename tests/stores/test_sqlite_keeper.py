@@ -214,7 +214,7 @@ def test_a_move_that_is_killed_again_and_again_ends_with_the_same_store(large: P
     assert came == sorted(came)
     done = subprocess.run(move, capture_output=True, text=True, timeout=110, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "moved 30,000 tasks, books, ledger, workers and the journal; checksums agree" in done.stdout
+    assert "moved 30,000 tasks, books, ledger, workers, the journal and alerts; checksums agree" in done.stdout
     check = db(tmp_path, "check", "--store", f"sqlite:///{target}")
     checked = subprocess.run(check, capture_output=True, text=True, timeout=110, check=False)
     assert (checked.returncode, checked.stdout.splitlines()[-1]) == (0, "all is well")
