@@ -14,6 +14,7 @@ from umbel.model.event import TaskReceived, WorkerOffline
 from umbel.model.ledger import Quarantined, Reason
 from umbel.model.task import State
 from umbel.stores.sqlite import SqliteReader, SqliteWriter
+from umbel.web.measured import Pool
 from umbel.web.pages import ingest, overview, tasks, workers
 from umbel.web.pages.stages import stages
 
@@ -137,6 +138,18 @@ def test_workers_are_online_offline_or_lost(stage: Stage, now: float) -> None:
         ("off@a", "offline"),
     ]
     assert [row.worker.hostname for row in workers.load(stage.deps(), "gone").rows] == ["lost@a", "off@a"]
+
+
+def test_workers_that_told_of_their_pools_have_slots_and_those_that_are_gone_none(stage: Stage, now: float) -> None:
+    stage.commit([online("gone@a", T)])
+    stage.clock.advance(60)
+    stage.commit([online(name, T + 60) for name in ("a@a", "b@a", "c@a")])
+    pools = {"a@a": Pool(4, 16), "b@a": Pool(8, 0), "gone@a": Pool(100, 400)}
+    context = workers.load(stage.deps(), "", pools)
+    assert {row.worker.hostname: row.pool for row in context.rows} == {
+        "a@a": Pool(4, 16), "b@a": Pool(8, 0), "c@a": None, "gone@a": None
+    }  # fmt: skip
+    assert context.slots == 12
 
 
 def test_restarts_are_counted_by_name_and_the_newest_process_is_shown(stage: Stage, now: float) -> None:

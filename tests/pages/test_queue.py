@@ -56,6 +56,8 @@ def test_on_redis_the_next_messages_are_shown_and_a_purge_is_asked_for_first(
         shown = web.get("/queue", params={"name": queue}).text
         assert shown.count(SECRET) == 3
         assert "3 ready" in shown
+        assert "Arriving" in shown
+        assert "Longest waiting" in shown
         asked = web.post("/queue/purge", data={"queue": queue}).text
         assert "are thrown away: <b>3</b> just now" in asked
         assert "3 ready" in web.get("/queue", params={"name": queue}).text

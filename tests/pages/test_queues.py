@@ -42,7 +42,7 @@ def now(stage: Stage) -> float:
 
 
 def rows(stage: Stage) -> dict[str, queues.Row]:
-    return {row.name: row for row in queues.load(stage.deps()).rows}
+    return {row.name: row for row in queues.load(stage.deps(), {}).rows}
 
 
 def test_a_queue_that_ends_more_than_arrives_says_when_it_is_empty(stage: Stage, now: float) -> None:
@@ -54,6 +54,7 @@ def test_a_queue_that_ends_more_than_arrives_says_when_it_is_empty(stage: Stage,
     stage.queues = Depths(QueueDepth("mail", ready=30, unacked=2, consumers=1))
     mail = rows(stage)["mail"]
     assert (mail.arriving.value, mail.ending.value) == (0.1, 0.2)
+    assert queues.row_of(stage.deps(), QueueDepth("mail", ready=30)).drained_in == mail.drained_in
     assert mail.drained_in == pytest.approx(300)
     assert not mail.grows
     assert mail.oldest is not None
@@ -110,10 +111,10 @@ def test_tasks_that_wait_for_their_time_are_told_apart_and_asked_for_only_where_
     stage.commit(success("done"))
     known = [QueueDepth("celery", 2), QueueDepth("celery_delayed_0", 3), QueueDepth("celery_delayed_1", 4)]
     stage.queues = Delaying(*known)
-    found = queues.load(stage.deps())
+    found = queues.load(stage.deps(), {})
     assert (found.delayed, found.ready, [row.name for row in found.rows if row.depth]) == (7, 2, ["celery"])
     stage.queues = Depths(*known)
-    assert queues.load(stage.deps()).delayed is None
+    assert queues.load(stage.deps(), {}).delayed is None
 
 
 def test_the_overview_says_how_much_waits_only_while_the_broker_answers(stage: Stage, now: float) -> None:
@@ -131,3 +132,12 @@ def test_the_overview_says_how_much_waits_only_while_the_broker_answers(stage: S
     stage.queues = None
     with stage.client() as client:
         assert "the broker does not tell" in client.get("/").text
+
+
+def test_consumers_are_the_brokers_word_and_else_the_workers(stage: Stage, now: float) -> None:
+    stage.commit([*success("one"), sent("two", T + 1)])
+    stage.queues = Depths(QueueDepth("mail", ready=3), QueueDepth("celery", ready=1, consumers=5))
+    found = {row.name: row.depth for row in queues.load(stage.deps(), {"mail": 2, "celery": 1}).rows}
+    told = {name: depth.consumers for name, depth in found.items() if depth is not None}
+    assert told == {"mail": 2, "celery": 5}
+    assert rows(stage)["mail"].depth == QueueDepth("mail", ready=3)

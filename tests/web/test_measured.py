@@ -14,7 +14,7 @@ from tests.web.stage import Stage
 from umbel.brokers.base import QueueDepth
 from umbel.control.commands import ActiveQueues, Command
 from umbel.web import measured
-from umbel.web.measured import FRESH, Surroundings
+from umbel.web.measured import FRESH, Pool, Surroundings
 
 
 class Depths:
@@ -73,7 +73,7 @@ class Slow:
 
     def ask(self, *_: object) -> dict[str, Any]:
         assert self.may.wait(60)
-        return {events.WORKER: {"pool": {"max-concurrency": self.size}}}
+        return {events.WORKER: {"pool": {"max-concurrency": self.size}, "prefetch_count": 2 * self.size}}
 
 
 def test_a_scrape_tells_the_last_look_while_a_worker_is_slow_and_the_new_one_once_it_is_there(
@@ -93,5 +93,19 @@ def test_a_scrape_tells_the_last_look_while_a_worker_is_slow_and_the_new_one_onc
     slow.may.set()
     deadline = time.monotonic() + 60
     while surroundings.measured().concurrency != {events.WORKER: 8}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_page_waits_for_no_worker_and_has_the_pools_once_they_are_told(stage: Stage) -> None:
+    slow, now = Slow(), stage.clock.now()
+    stage.commit([events.online(at=now), events.heartbeat(at=now)])
+    stage.control = cast(Any, slow)
+    slow.may.clear()
+    surroundings = Surroundings(stage.deps())
+    assert surroundings.pools() == {}
+    slow.may.set()
+    deadline = time.monotonic() + 60
+    while surroundings.pools() != {events.WORKER: Pool(4, 8)}:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -1,7 +1,7 @@
-"""What the metrics tell beyond the store's books: counters of tasks, queue depths, pools.
+"""What metrics and pages tell beyond the store's books: counters of tasks, queue depths, pools.
 
-Broker and workers are asked by a thread of their own, at most every `FRESH` seconds and only while somebody scrapes: a
-scrape waits a moment for the first look and never for a broker that hangs.
+Broker and workers are asked by a thread of their own, at most every `FRESH` seconds and only while somebody scrapes or
+looks: a scrape waits a moment for the first look and never for a broker that hangs, a page does not wait at all.
 """
 
 from __future__ import annotations
@@ -38,13 +38,21 @@ TAKEN: Final = 5_000
 PAGE: Final = 1_000
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What a worker says of its pool: the tasks it runs at once, and the messages it takes at most (0: any number)."""
+
+    size: int | None
+    prefetch: int | None
+
+
 @dataclass(slots=True)
 class Look:
     """What one round found."""
 
     at: float
     queues: Sequence[tuple[str, int | None, int | None, int | None]] = ()
-    concurrency: Mapping[str, int] = field(default_factory=dict)
+    pools: Mapping[str, Pool] = field(default_factory=dict)
     prefetched: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
@@ -65,11 +73,19 @@ class Surroundings:
             meters=self._living(self._deps.reader.meters()),
             prefetched=look.prefetched,
             queues=look.queues,
-            concurrency=look.concurrency,
+            concurrency={name: pool.size for name, pool in look.pools.items() if pool.size is not None},
             buckets=settings.task_runtime_metric_buckets,
             firing=self._firing(),
             notices=self._notices(),
         )
+
+    def pools(self) -> Mapping[str, Pool]:
+        """Pools by worker as they told of them last; waits for nobody, so the first time it may be empty."""
+        return self._latest(wait=False).pools
+
+    def consumers(self) -> Mapping[str, int]:
+        """Consumers by queue, of the last look, where anybody told; waits for nobody."""
+        return {name: n for name, _, _, n in self._latest(wait=False).queues if n is not None}
 
     def _firing(self) -> Mapping[tuple[str, str], int]:
         """Of every rule, also one that is quiet; their number is bounded."""
@@ -103,21 +119,22 @@ class Surroundings:
             prefetch=dict(filter(stays, meters.prefetch.items())),
         )
 
-    def _latest(self) -> Look:
+    def _latest(self, *, wait: bool = True) -> Look:
         now = self._deps.clock.monotonic()
         with self._changed:
             if not self._looking and (self._look is None or now - self._look.at > FRESH):
                 self._looking = True
                 threading.Thread(target=self._renew, name="umbel-look", daemon=True).start()
             told = self._look is not None and now - self._look.at <= STALE
-            self._changed.wait_for(lambda: not self._looking, BRIEFLY if told else PATIENCE)
+            if wait:
+                self._changed.wait_for(lambda: not self._looking, BRIEFLY if told else PATIENCE)
             look = self._look
         return look if look is not None and now - look.at <= STALE else Look(now)
 
     def _renew(self) -> None:
         look: Look | None = None
         try:
-            look = Look(self._deps.clock.monotonic(), self._queues(), self._concurrency(), self._prefetched())
+            look = Look(self._deps.clock.monotonic(), self._queues(), self._pools(), self._prefetched())
         finally:
             with self._changed:
                 self._looking = False
@@ -163,15 +180,14 @@ class Surroundings:
         now = self._deps.clock.now()
         return tuple(sorted({worker.hostname for worker in self._deps.reader.workers() if worker.online(now)}))
 
-    def _concurrency(self) -> dict[str, int]:
+    def _pools(self) -> dict[str, Pool]:
         try:
             control, online = self._deps.control(), self._online()
             answers = control.ask(Stats(online), self._deps.settings.inspect_timeout) if control and online else {}
         except (ControlError, StoreError) as error:
             log.debug("the metrics do without pools: %s", error)
             return {}
-        sizes = {name: _size(answer) for name, answer in answers.items()}
-        return {name: size for name, size in sizes.items() if size is not None}
+        return {name: _pool(answer) for name, answer in answers.items() if isinstance(answer, Mapping)}
 
     def _prefetched(self) -> Counter[tuple[str, str]]:
         """Tasks in the state RECEIVED, by name and worker; those of workers that are gone are nobody's."""
@@ -196,8 +212,8 @@ def _queues_of(answer: Any) -> set[str] | None:
     return {str(queue.get("name")) for queue in answer if isinstance(queue, Mapping)}
 
 
-def _size(answer: Any) -> int | None:
-    """`max-concurrency` of a worker's stats."""
-    pool = answer.get("pool") if isinstance(answer, Mapping) else None
-    size = pool.get("max-concurrency") if isinstance(pool, Mapping) else None
-    return size if isinstance(size, int) else None
+def _pool(stats: Mapping[str, Any]) -> Pool:
+    told = stats.get("pool")
+    size = told.get("max-concurrency") if isinstance(told, Mapping) else None
+    prefetch = stats.get("prefetch_count")
+    return Pool(size if isinstance(size, int) else None, prefetch if isinstance(prefetch, int) else None)

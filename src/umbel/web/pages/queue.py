@@ -18,7 +18,9 @@ from umbel.web.actions import actor
 from umbel.web.contents import LOOK, MOVE, Contents
 from umbel.web.deps import Deps, get_deps, identity_of
 from umbel.web.forms import form
+from umbel.web.measured import Surroundings
 from umbel.web.pages.deeds import controllable
+from umbel.web.pages.queues import RECENT, Row, row_of, with_consumers
 from umbel.web.render import page
 
 router = APIRouter()
@@ -51,6 +53,10 @@ class Context:
 
     queue: str
     depth: QueueDepth | None
+    #: What arrives and ends, and what follows; None where the broker tells of no such queue.
+    row: Row | None
+    #: Seconds that its rates look back.
+    recent: float
     #: Why the broker tells nothing; "" where it does.
     problem: str
     #: The next messages; None where nobody has looked.
@@ -175,9 +181,13 @@ async def _page(
 
     def render() -> HTMLResponse:
         depth, why = _depth(deps, queue)
+        surroundings: Surroundings = request.app.state.surroundings
+        depth = with_consumers(depth, surroundings.consumers())
         context = Context(
             queue=queue,
             depth=depth,
+            row=row_of(deps, depth) if depth is not None else None,
+            recent=RECENT,
             problem=problem or why,
             seen=seen,
             limit=limit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
@@ -15,6 +15,7 @@ from umbel.model.query import And, Compare, Field, Node, Op, Or, Order, Page
 from umbel.model.task import State, Summary
 from umbel.stores.base import StoreReader
 from umbel.web.deps import Deps, get_deps
+from umbel.web.measured import Surroundings
 from umbel.web.pages.shared import Shared
 from umbel.web.queue_names import queue_names
 from umbel.web.render import page
@@ -88,18 +89,23 @@ class Context:
 @router.get("/queues", response_class=HTMLResponse)
 def show(request: Request, deps: Annotated[Deps, Depends(get_deps)]) -> HTMLResponse:
     """The page."""
-    return page(request, "queues", shared.get(request.app, "", EVERY / 2, deps.clock, lambda: load(deps)))
+    surroundings: Surroundings = request.app.state.surroundings
+
+    def make() -> Context:
+        return load(deps, surroundings.consumers())
+
+    return page(request, "queues", shared.get(request.app, "", EVERY / 2, deps.clock, make))
 
 
-def load(deps: Deps) -> Context:
-    """Everything that the page shows, from the broker and the store."""
+def load(deps: Deps, consumers: Mapping[str, int]) -> Context:
+    """Everything that the page shows; `consumers` by queue, for where the broker does not know them."""
     names, now = queue_names(deps.reader), deps.clock.now()
     waiting = deps.queues.delayed if deps.queues is not None else ()
     depths, problem = _depths(deps, [*names, *waiting])
     delayed = [depths.pop(name).ready or 0 for name in waiting if name in depths]
     letters, letters_problem = (None, "") if problem else _letters(deps)
     paces = _paces(deps.reader, now)
-    rows = [_row(deps.reader, name, depths.get(name), paces) for name in names]
+    rows = [_row(deps.reader, name, with_consumers(depths.get(name), consumers), paces) for name in names]
     return Context(
         rows=sorted(rows, key=lambda row: (-(row.ready or 0), -row.arriving.value, row.name)),
         problem=problem,
@@ -112,6 +118,18 @@ def load(deps: Deps) -> Context:
         recent=RECENT,
         every=EVERY,
     )
+
+
+def row_of(deps: Deps, depth: QueueDepth) -> Row:
+    """One queue of which the broker told."""
+    return _row(deps.reader, depth.name, depth, _paces(deps.reader, deps.clock.now()))
+
+
+def with_consumers(depth: QueueDepth | None, consumers: Mapping[str, int]) -> QueueDepth | None:
+    """A depth with the consumers that workers told of, where the broker told of none."""
+    if depth is None or depth.consumers is not None or depth.name not in consumers:
+        return depth
+    return replace(depth, consumers=consumers[depth.name])
 
 
 def _depths(deps: Deps, names: Sequence[str]) -> tuple[dict[str, QueueDepth], str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,6 +14,7 @@ from fastapi.responses import HTMLResponse, Response
 from umbel.model.worker import Worker, shown
 from umbel.web.deps import Deps, get_deps, identity_of
 from umbel.web.flower import workers as flower
+from umbel.web.measured import Pool, Surroundings
 from umbel.web.pages.deeds import controllable
 from umbel.web.pages.slots import up_since
 from umbel.web.render import page
@@ -21,6 +23,7 @@ router = APIRouter()
 
 #: Rows that are shown.
 ROWS: Final = 500
+NOTHING_TOLD: Final[Mapping[str, Pool]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Row:
     silent: bool
     #: Since when it lives, UTC seconds; None where it is gone.
     up_since: float | None
+    #: What it said of its pool lately; None where it said nothing, or is gone.
+    pool: Pool | None = None
 
     @property
     def search(self) -> str:
@@ -52,6 +57,8 @@ class Context:
     online: int
     gone: int
     active: int
+    #: Tasks that the pools known can run at once; 0 where none is.
+    slots: int
     processed: int
     restarts: int
     silent: int
@@ -73,13 +80,17 @@ def show(
     if json.lower() in ("1", "true", "yes", "on", "t", "y"):
         return flower.rows(deps)
     may = controllable(deps, identity_of(request))
-    return page(request, "workers", replace(load(deps, show_), controllable=may))
+    surroundings: Surroundings = request.app.state.surroundings
+    return page(request, "workers", replace(load(deps, show_, surroundings.pools()), controllable=may))
 
 
-def load(deps: Deps, show_: str = "") -> Context:
-    """Everything that the page shows, read from the store."""
+def load(deps: Deps, show_: str = "", pools: Mapping[str, Pool] = NOTHING_TOLD) -> Context:
+    """Everything that the page shows, read from the store; `pools` by worker, of those that told."""
     now = deps.clock.now()
-    rows = _rows(shown(deps.reader.workers(), now, deps.settings.purge_offline_workers), now)
+    rows = [
+        replace(row, pool=pools.get(row.worker.hostname)) if row.state == "online" else row
+        for row in _rows(shown(deps.reader.workers(), now, deps.settings.purge_offline_workers), now)
+    ]
     online = [row for row in rows if row.state == "online"]
     gone = [row for row in rows if row.state != "online"]
     chosen = {"online": online, "gone": gone}.get(show_, [*online, *gone])
@@ -93,6 +104,7 @@ def load(deps: Deps, show_: str = "") -> Context:
         online=len(online),
         gone=len(gone),
         active=sum(beat.active for beat in beats),
+        slots=sum(row.pool.size or 0 for row in online if row.pool),
         processed=sum(beat.processed for beat in beats),
         restarts=sum(row.restarts for row in rows),
         silent=sum(row.silent for row in online),
