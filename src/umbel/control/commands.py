@@ -1,7 +1,8 @@
 """Celery's remote control as data: what may be asked of workers, what they answer, and who may be asked for it.
 
 `election` and `hello` are left out on purpose: the first can kill a worker and run any task, the second changes what a
-worker knows to be revoked.
+worker knows to be revoked. So are `memsample`, `memdump` and `objgraph`: they hold a worker up while it looks through
+its own memory, want packages that it rarely has, and the last writes files on its machine.
 """
 
 from __future__ import annotations
