@@ -26,6 +26,7 @@ from tests.web.stage import Stage
 from tests.web.test_control_api import Broker
 from tests.web.test_server import Serving
 from umbel.access.identity import Role
+from umbel.control.audit import DENIED
 from umbel.mcp.answers import MOST, NOTICE, TEXT, TRACEBACK, fitted, marked
 from umbel.stores.sqlite.audit import SqliteAudit
 
@@ -196,8 +197,10 @@ def test_what_is_allowed_goes_by_the_tokens_role_and_into_the_audit_trail_of_the
             play(story)
         finally:
             process.stop()
-    (entry,) = stage.audit.read(10)
-    assert (entry.action.what, entry.action.who, entry.action.via) == ("revoke", "token assistant", "api")
+    entries = stage.audit.read(10)
+    for entry in entries:
+        assert (entry.action.what, entry.action.who, entry.action.via) == ("revoke", "token assistant", "api")
+    assert sorted(told.outcome for entry in entries for told in entry.replies) == [DENIED, "ok"]
     assert [command.method for command in broker.sent] == ["revoke"]
     stage.audit.close()
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from umbel.clock import ManualClock
 from umbel.control.audit import DENIAL_BYTES, DENIED, Action, Told
 from umbel.errors import StoreError
+from umbel.stores import migrate
+from umbel.stores.migrate import Migration, pending
 from umbel.stores.sqlite import audit as home
+from umbel.stores.sqlite import connect
 from umbel.stores.sqlite.audit import TRIM_EVERY, SqliteAudit
 from umbel.stores.sqlite.beside import Beside
 
@@ -37,6 +43,43 @@ def test_an_action_is_there_before_it_ends_and_with_its_replies_after(tmp_path: 
     assert ended.ended_at == 5.0
     assert ended.replies == [("w1@h", "ok", '{"ok": "x"}'), ("w2@h", "silent", "no answer")]
     again.close()
+
+
+def test_of_those_who_make_a_file_at_once_each_step_is_taken_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All read the version before anybody has taken a step, which is when each would take all of them."""
+    several = 4
+    ready = threading.Barrier(several)
+
+    def read_by_all(*told: Any) -> Sequence[Migration]:
+        steps = pending(*told)
+        ready.wait(60)
+        return steps
+
+    monkeypatch.setattr(connect, "pending", read_by_all)
+    file, steps = tmp_path / "audit.db", migrate.load(Path(home.__file__).parent / "migrations" / "audit")
+    failed: list[StoreError] = []
+
+    def make() -> None:
+        connection = connect.connect_writer(file, cache_kib=256, checkpoint_pages=1_000)
+        with closing(connection):
+            connection.execute("PRAGMA busy_timeout = 60000")
+            try:
+                connect.migrate(connection, file, steps)
+            except StoreError as error:
+                failed.append(error)
+
+    # The file is there, so that making it is not what they wait for.
+    connect.connect_writer(file, cache_kib=256, checkpoint_pages=1_000).close()
+    threads = [threading.Thread(target=make) for _ in range(several)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    with closing(sqlite3.connect(file)) as made:
+        assert made.execute("PRAGMA user_version").fetchone() == (len(steps),)
 
 
 def test_several_webs_write_at_once_and_nothing_is_lost(tmp_path: Path) -> None:

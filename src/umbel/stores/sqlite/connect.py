@@ -161,10 +161,35 @@ def migrate(connection: sqlite3.Connection, file: Path, migrations: Sequence[Mig
         raise Newer(file, str(error)) from error
     for migration in steps:
         with guard(file):
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {migration.script}; PRAGMA application_id = {APPLICATION_ID}; "
-                f"PRAGMA user_version = {migration.version}; COMMIT;"
-            )
+            _apply(connection, migration)
+
+
+def _apply(connection: sqlite3.Connection, migration: Migration) -> None:
+    """Take one step, unless another process has taken it since the version was read."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if connection.execute("PRAGMA user_version").fetchone()[0] < migration.version:
+            for statement in _statements(migration.script):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {migration.version}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, each of which ends a line; `executescript` would end the transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
 
 
 def _has_log(file: Path) -> bool:
