@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 VENDOR := src/umbel/web/static/vendor
 # uv puts what uv.lock names into the environment that we made, found by its place whatever else is active.
 export UV_PROJECT_ENVIRONMENT := $(VENV)
+# Where this is set, each process that a test starts compiles every module anew: more than half of its start.
+unexport PYTHONDONTWRITEBYTECODE
 # Trust the certificates that the system trusts: behind a proxy that is what the owner set up.
 export UV_SYSTEM_CERTS := 1
 UV := $(shell command -v uv 2>/dev/null || echo $(BIN)/uv)

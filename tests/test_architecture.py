@@ -141,6 +141,7 @@ REGISTRIES = (
     "umbel.runtime.top",
     "umbel.runtime.mcp",
     "umbel.runtime.exports",
+    "umbel.runtime.access",
     "umbel.runtime.alerting",
     "umbel.runtime.telemetry",
     "umbel.cli",

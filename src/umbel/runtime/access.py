@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import Any
 
-from umbel.access.base import Kind
+from umbel.access.base import Kind, Provider
 from umbel.access.identity import role_of
 from umbel.clock import Clock, SystemClock
 from umbel.errors import SettingsError, UmbelError
 from umbel.runtime.stores import open_vault
 from umbel.settings import Settings
-from umbel.signin.openid import provider_of
 from umbel.signin.passwords import HashedPasswords, hash_password, read_file
-from umbel.signin.providers import configured
+from umbel.signin.providers import Config, configured
 from umbel.web.login import Login, issue, revoke
 
 
@@ -29,8 +30,15 @@ def open_login(settings: Settings, clock: Clock) -> Login | None:
         clock,
         open_vault(settings, clock),
         HashedPasswords(entries, clock) if entries else None,
-        provider_of(config, clock) if config else None,
+        _provider(config, clock) if config else None,
     )
+
+
+def _provider(config: Config, clock: Clock) -> Provider:
+    # Half a second of the start, for those only who sign in by a provider.
+    home: Any = importlib.import_module("umbel.signin.openid")
+    provider: Provider = home.provider_of(config, clock)
+    return provider
 
 
 def hash_of(password: str) -> int:

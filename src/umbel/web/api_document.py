@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from umbel.access.identity import Permit
 from umbel.web.api_examples import EXAMPLES
 from umbel.web.api_models import ErrorBody
@@ -48,14 +50,21 @@ _SCHEMES: Final = {
 _BODIES: Final = "x-bodies"
 
 
+#: Where a schema is, in the document.
+_PLACE: Final = "#/components/schemas/{model}"
+#: The body of an answer that is no success. Given as `model`, each route would make a validator of it for each status:
+#: some 400, a second of the web's start, of which none is ever asked.
+_ERROR: Final = {"application/json": {"schema": {"$ref": _PLACE.format(model=ErrorBody.__name__)}}}
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of routes that may answer these statuses besides those that every route may."""
-    return {status: {"model": ErrorBody, "description": _MEANINGS[status]} for status in sorted({*statuses, *_ALWAYS})}
+    return {status: {"content": _ERROR, "description": _MEANINGS[status]} for status in sorted({*statuses, *_ALWAYS})}
 
 
 def body(schemas: dict[str, Any], name: str) -> dict[str, Any]:
     """The `openapi_extra` of a route whose body is the schema `name` among these."""
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+    content = {"application/json": {"schema": {"$ref": _PLACE.format(model=name)}}}
     required = bool(schemas[name].get("required"))
     return {"requestBody": {"required": required, "content": content}, _BODIES: schemas}
 
@@ -79,6 +88,9 @@ def complete(document: dict[str, Any], *, login: bool, metrics: bool) -> dict[st
                 operation["security"] = []
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    error = TypeAdapter(ErrorBody).json_schema(ref_template=_PLACE, mode="serialization")
+    schemas.update(error.pop("$defs", {}))
+    schemas[ErrorBody.__name__] = error
     for name, example in EXAMPLES.items():
         schemas[name]["examples"] = [example]
     components["securitySchemes"] = _SCHEMES
