@@ -135,6 +135,9 @@ class Surroundings:
         look: Look | None = None
         try:
             look = Look(self._deps.clock.monotonic(), self._queues(), self._pools(), self._prefetched())
+        except Exception:
+            # A page or a scrape that asked goes on without; nobody else would see it in this thread.
+            log.exception("broker and workers could not be looked at")
         finally:
             with self._changed:
                 self._looking = False
