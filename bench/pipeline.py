@@ -3,6 +3,8 @@
     python bench/pipeline.py [--events 200000] [--runs 3]
 
 Each run makes a spool as the receiver would, then times decoding its messages and collecting it into an empty store.
+Decoding is timed twice: by the standard library's json, which is the least that a monitor without a decoder of its own
+must do, and by Umbel's.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from decode import with_json
 from load import messages
 from umbel.buffer.writer import SpoolWriter
 from umbel.clock import SystemClock
@@ -41,9 +44,16 @@ class Cost(NamedTuple):
 
 
 def decoding(batch: Sequence[bytes], count: int) -> Cost:
-    """Decoding alone."""
+    """Decoding alone, as Umbel does it."""
     cpu, wall = time.process_time(), time.perf_counter()
     Decoder().envelopes(batch)
+    return Cost((time.process_time() - cpu) / count, (time.perf_counter() - wall) / count)
+
+
+def plainly(batch: Sequence[bytes], count: int) -> Cost:
+    """Decoding alone, by the standard library."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    with_json(batch)
     return Cost((time.process_time() - cpu) / count, (time.perf_counter() - wall) / count)
 
 
@@ -103,17 +113,19 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
-    head = ("events/message", "decode us", "whole us", "whole events/s", "ratio")
+    head = ("events/message", "json us", "decode us", "whole us", "whole events/s", "whole/json", "whole/decode")
     print("  ".join(f"{title:>14}" for title in head), "  (CPU time, medians)")
     for size in (1, 10):
         count = options.events // size * size
         batch = messages(count, size)
-        pairs = [(decoding(batch, count), collecting(batch, count)) for _ in range(options.runs)]
-        decode = statistics.median(d.cpu for d, _ in pairs)
-        whole = statistics.median(w.cpu for _, w in pairs)
-        rate = 1 / statistics.median(w.wall for _, w in pairs)
-        ratio = statistics.median(w.cpu / d.cpu for d, w in pairs)
-        row = (f"{size}", f"{decode * 1e6:.2f}", f"{whole * 1e6:.2f}", f"{rate:,.0f}", f"{ratio:.2f}")
+        runs = [(plainly(batch, count), decoding(batch, count), collecting(batch, count)) for _ in range(options.runs)]
+        costs = [
+            statistics.median(costs) * 1e6 for costs in zip(*((j.cpu, d.cpu, w.cpu) for j, d, w in runs), strict=True)
+        ]
+        rate = 1 / statistics.median(w.wall for _, _, w in runs)
+        to_json = statistics.median(w.cpu / j.cpu for j, _, w in runs)
+        to_decode = statistics.median(w.cpu / d.cpu for _, d, w in runs)
+        row = (f"{size}", *(f"{cost:.2f}" for cost in costs), f"{rate:,.0f}", f"{to_json:.2f}", f"{to_decode:.2f}")
         print("  ".join(f"{text:>14}" for text in row))
 
 
