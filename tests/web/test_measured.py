@@ -14,7 +14,7 @@ from tests.web.stage import Stage
 from umbel.brokers.base import QueueDepth
 from umbel.control.commands import ActiveQueues, Command
 from umbel.web import measured
-from umbel.web.measured import FRESH, Pool, Surroundings
+from umbel.web.measured import FRESH, LEAD, Pool, Surroundings
 
 
 class Depths:
@@ -70,9 +70,12 @@ class Slow:
         self.may = threading.Event()
         self.may.set()
         self.size = 4
+        #: Free again with each answer.
+        self.answered = threading.Semaphore(0)
 
     def ask(self, *_: object) -> dict[str, Any]:
         assert self.may.wait(60)
+        self.answered.release()
         return {events.WORKER: {"pool": {"max-concurrency": self.size}, "prefetch_count": 2 * self.size}}
 
 
@@ -94,6 +97,31 @@ def test_a_scrape_tells_the_last_look_while_a_worker_is_slow_and_the_new_one_onc
     deadline = time.monotonic() + 60
     while surroundings.measured().concurrency != {events.WORKER: 8}:
         assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_scrapes_at_a_steady_pace_have_a_look_made_shortly_before_the_next_one(stage: Stage) -> None:
+    slow, now = Slow(), stage.clock.now()
+    stage.commit([events.online(at=now), events.heartbeat(at=now)])
+    stage.control = cast(Any, slow)
+    surroundings = Surroundings(stage.deps())
+    surroundings.measured()
+    assert slow.answered.acquire(timeout=60)
+    stage.clock.advance(60)
+    stage.commit([events.heartbeat(at=stage.clock.now())])
+    surroundings.measured()
+    assert slow.answered.acquire(timeout=60)
+    ahead = surroundings._ahead
+    assert ahead is not None
+    assert ahead.interval == 60 - LEAD
+    ahead.cancel()
+    # What it does when it is due, nobody asking.
+    stage.clock.advance(60 - LEAD)
+    stage.commit([events.heartbeat(at=stage.clock.now())])
+    deadline = time.monotonic() + 60
+    while not slow.answered.acquire(blocking=False):
+        assert time.monotonic() < deadline
+        ahead.function()
         time.sleep(0.01)
 
 

@@ -1,12 +1,14 @@
 """What metrics and pages tell beyond the store's books: counters of tasks, queue depths, pools.
 
 Broker and workers are asked by a thread of their own, at most every `FRESH` seconds and only while somebody scrapes or
-looks: a scrape waits a moment for the first look and never for a broker that hangs, a page does not wait at all.
+looks. Nobody waits for it, but for a scrape before there is anything to tell; scrapes that come at a steady pace have a
+look made shortly before the next one.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,9 +32,10 @@ log = logging.getLogger(__name__)
 FRESH: Final = 15.0
 #: Seconds after which what could not be renewed is no longer told.
 STALE: Final = 120.0
-#: Seconds that a scrape waits for a look under way: for the first one, and where there is one to tell already.
+#: Seconds that a scrape waits for a look where there is none to tell.
 PATIENCE: Final = 2.0
-BRIEFLY: Final = 0.25
+#: Seconds before the next scrape is due at which a look is made for it.
+LEAD: Final = 3.0
 #: Tasks that were taken and not started, looked at for each of them.
 TAKEN: Final = 5_000
 PAGE: Final = 1_000
@@ -64,10 +67,14 @@ class Surroundings:
         self._changed = threading.Condition()
         self._look: Look | None = None
         self._looking = False
+        #: When a scrape came last (monotonic seconds), and what looks for the next one.
+        self._scraped = -math.inf
+        self._ahead: threading.Timer | None = None
 
     def measured(self) -> Measured:
         """Everything, the counters as the store has them now."""
         look = self._latest()
+        self._plan()
         settings = self._deps.settings
         return Measured(
             meters=self._living(self._deps.reader.meters()),
@@ -121,15 +128,33 @@ class Surroundings:
 
     def _latest(self, *, wait: bool = True) -> Look:
         now = self._deps.clock.monotonic()
+        self._begin()
+        with self._changed:
+            if wait and not self._known(now):
+                self._changed.wait_for(lambda: not self._looking, PATIENCE)
+            look = self._look
+            return look if look is not None and self._known(now) else Look(now)
+
+    def _known(self, now: float) -> bool:
+        return self._look is not None and now - self._look.at <= STALE
+
+    def _begin(self) -> None:
+        """Have a look made, unless one is under way or fresh."""
+        now = self._deps.clock.monotonic()
         with self._changed:
             if not self._looking and (self._look is None or now - self._look.at > FRESH):
                 self._looking = True
                 threading.Thread(target=self._renew, name="umbel-look", daemon=True).start()
-            told = self._look is not None and now - self._look.at <= STALE
-            if wait:
-                self._changed.wait_for(lambda: not self._looking, BRIEFLY if told else PATIENCE)
-            look = self._look
-        return look if look is not None and now - look.at <= STALE else Look(now)
+
+    def _plan(self) -> None:
+        """Have a look made just before the next scrape, which comes as long after this one as this after the last."""
+        now = self._deps.clock.monotonic()
+        with self._changed:
+            apart, self._scraped = now - self._scraped, now
+            if FRESH < apart <= STALE and (self._ahead is None or not self._ahead.is_alive()):
+                self._ahead = threading.Timer(apart - LEAD, self._begin)
+                self._ahead.daemon = True
+                self._ahead.start()
 
     def _renew(self) -> None:
         look: Look | None = None
