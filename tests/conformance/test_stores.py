@@ -30,7 +30,7 @@ from umbel.model.tally import tally
 from umbel.model.task import State
 from umbel.model.worker import fold_workers, join_workers
 from umbel.retention import Retention, parse_retention
-from umbel.stores.base import Commit, Position
+from umbel.stores.base import Commit, Position, StoreReader, Surveying, seen_of
 from umbel.stores.pairs import FIRSTS, PAIRS
 
 SPAN = (START - 3600, START + 90_000)
@@ -208,8 +208,35 @@ def answers_are_right(engine: str, history: list[AnyEvent], wheres: list[Node], 
             expected = oracle.matching(where)
             assert {summary.id for summary in all_tasks(reader, where, 2, order)} == expected, where
             assert reader.count(where).n == len(expected), where
+            survey_is_right(reader, where, len(expected))
         writer.close()
         reader.close()
+
+
+def survey_is_right(reader: StoreReader, where: Node, matching: int) -> None:
+    """It says what a page, a count and a tally say, of as many as it has looked at."""
+    survey = reader.survey(where, Surveying(rows=2, soon=60.0, most=3, within=60.0, least=60.0))
+    assert survey.page == reader.tasks(where, Page(2)), where
+    newest = all_tasks(reader, where)[: survey.tally.looked_at]
+    assert {field: dict(counts) for field, counts in survey.tally.counts.items()} == tally(newest), where
+    assert survey.tally.looked_at >= min(3, matching)
+    assert survey.tally.whole == (survey.tally.looked_at == matching), where
+    assert survey.count is not None
+    assert survey.count.n >= survey.tally.looked_at
+    assert survey.count.capped == (survey.count.n < matching), where
+    assert survey.seen == seen_of(newest), where
+    assert survey.received == any(task.received_at is not None for task in newest), where
+
+
+def test_a_survey_that_runs_out_of_time_has_a_page_and_says_at_least(rig: StoreRig) -> None:
+    writer, reader = rig.writer(), rig.reader()
+    writer.write(commit([event for n in range(9) for event in task_events(f"t{n}")]))
+    hurried = reader.survey(Compare(Field.NAME, Op.EQ, "shop.pay"), Surveying(3, 60.0, 9, 0.0, 0.0))
+    assert len(hurried.page.items) == 3
+    assert hurried.page.next is not None
+    assert hurried.count is not None
+    assert hurried.count.capped == (hurried.count.n < 9)
+    assert hurried.tally.whole == (hurried.tally.looked_at == 9)
 
 
 def test_counts_stop_at_the_cap_and_say_so(rig: StoreRig) -> None:

@@ -24,7 +24,9 @@ from umbel.clock import ManualClock
 from umbel.model.event import AnyEvent, TaskFailed, TaskSucceeded
 from umbel.model.merge import fold
 from umbel.model.query import Compare, Field, Op, Page
+from umbel.model.search import parse
 from umbel.retention import Retention
+from umbel.stores.base import Surveying
 from umbel.stores.cells import decode_cells
 from umbel.stores.sqlite import SqliteReader, SqliteWriter, sealing
 from umbel.stores.sqlite.bitmaps import Bitmaps, Kind, bits_of, key_of, number_of, positions_of
@@ -116,6 +118,29 @@ def test_sealed_by_a_process_beside_the_writer_all_answers_stay_the_same(store: 
     check(store.reader, EVENTS, SPAN)
     assert sum(part.bytes for part in store.reader.parts()) < before
     assert not any("sealing" in name for name in store.files())
+
+
+@pytest.mark.parametrize("q", ["state:FAILURE", "name:=shop.a", "-state:SUCCESS", "name:=shop.b state:SUCCESS"])
+def test_what_a_survey_has_no_time_to_look_at_is_counted_by_bits(store: Store, q: str) -> None:
+    store.fill()
+    # The segment that is open then has none that match.
+    for more in (range(200), range(200, 201)):
+        store.writer.write(commit([event for n in more for event in task_events(f"more{n}", NOW - 1)], NOW))
+    store.settle(all_but_newest(store))
+    where = parse(q, NOW)
+    whole = store.reader.count(where)
+    # As soon as the page is there its time is up.
+    survey = SqliteReader(store.path, clock=Hurry()).survey(where, Surveying(2, 60.0, 10_000, 0.0, 0.0))
+    assert survey.tally.looked_at < whole.n
+    assert survey.count == whole
+
+
+class Hurry(ManualClock):
+    """A clock of which each look takes a millisecond."""
+
+    def monotonic(self) -> float:
+        self.advance(0.001)
+        return super().monotonic()
 
 
 def test_what_is_written_while_a_segment_is_sealed_is_not_lost(store: Store, beside: None) -> None:

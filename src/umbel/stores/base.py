@@ -8,7 +8,8 @@ must change nothing that it had changed, and the position is never ahead of the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
@@ -20,7 +21,7 @@ from umbel.model.meter import Counters, Meters, Pair
 from umbel.model.query import Node, Page
 from umbel.model.rollup import RollupPoint
 from umbel.model.tally import Tally, tally
-from umbel.model.task import Summary
+from umbel.model.task import State, Summary
 from umbel.model.worker import Worker, WorkerKey
 from umbel.retention import Retention
 
@@ -160,6 +161,55 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Surveying:
+    """What a survey is to find, and in what time (seconds)."""
+
+    #: Tasks of the page, and how long finding them may take.
+    rows: int = 50
+    soon: float = 0.2
+    #: Tasks that are counted at most; how long all of it should take, and may take once the page is there.
+    most: int = 10_000
+    within: float = 0.04
+    least: float = 0.015
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A search looked at once: its first page, and what can be told of all that it finds."""
+
+    page: TaskPage
+    #: None where not even the page could be found in time.
+    count: Count | None
+    #: Of the newest, those of the page among them.
+    tally: Tally
+    #: How many of those tallied are in a state, by the second at which they were received, else sent (UTC).
+    seen: Mapping[tuple[State, int], int]
+    #: Whether any of them was received.
+    received: bool
+
+
+def survey_of(reader: StoreReader, where: Node, asked: Surveying) -> Survey:
+    """A survey by one question after the other, for an engine that cannot do it in one walk."""
+    page = reader.tasks(where, Page(asked.rows, within=asked.soon))
+    items, last = list(page.items), page
+    if page.complete and page.next is not None:
+        last = reader.tasks(where, Page(TALLIED, page.next, within=asked.within))
+        items += last.items
+    told = tally_of(TaskPage(items, last.next, last.complete, last.covered_since))
+    if told.whole:
+        count: Count | None = Count(len(items), capped=False)
+    else:
+        count = reader.count(where, asked.most, asked.within) if page.complete else None
+    return Survey(page, count, told, seen_of(items), any(task.received_at is not None for task in items))
+
+
+def seen_of(tasks: Iterable[Summary]) -> Counter[tuple[State, int]]:
+    """When tasks were received, else sent, by state."""
+    times = ((task.state, task.received_at or task.sent_at) for task in tasks)
+    return Counter((state, int(at)) for state, at in times if at is not None)
+
+
+@dataclass(frozen=True, slots=True)
 class ExceptionCount:
     """Failures of one kind in a span of time."""
 
@@ -205,6 +255,10 @@ class StoreReader(Protocol):
 
         An engine may count fewer, and says of how many it speaks.
         """
+        ...
+
+    def survey(self, where: Node, asked: Surveying) -> Survey:
+        """The first page of a search, the newest first, with what can be told of all that it finds in the time."""
         ...
 
     def task(self, task_id: str) -> Task | None:

@@ -12,7 +12,7 @@ from umbel.model.ledger import Quarantined
 from umbel.model.merge import Custom, Succeeded, Task
 from umbel.model.query import And, Compare, Field, Node, Not, Or, Page
 from umbel.model.tally import Tally
-from umbel.stores.base import Count, ScanPage, StoreReader, TaskPage
+from umbel.stores.base import Count, ScanPage, StoreReader, Survey, Surveying, TaskPage
 
 #: What stands in place of a text.
 HIDDEN: Final = "(hidden)"
@@ -42,6 +42,9 @@ class Veiled:
 
     def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
         return self._reader.tally(allowed(where), most, within)
+
+    def survey(self, where: Node, asked: Surveying) -> Survey:
+        return self._reader.survey(allowed(where), asked)
 
     def task(self, task_id: str) -> Task | None:
         found = self._reader.task(task_id)

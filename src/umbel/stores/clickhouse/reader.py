@@ -20,7 +20,18 @@ from umbel.model.tally import Tally
 from umbel.model.task import Summary, summarize
 from umbel.model.worker import Worker
 from umbel.retention import Retention
-from umbel.stores.base import TALLIED, Count, ExceptionCount, ScanPage, StoreState, TaskPage, tally_of
+from umbel.stores.base import (
+    TALLIED,
+    Count,
+    ExceptionCount,
+    ScanPage,
+    StoreState,
+    Survey,
+    Surveying,
+    TaskPage,
+    survey_of,
+    tally_of,
+)
 from umbel.stores.clickhouse import books, holdings, series, workers
 from umbel.stores.clickhouse.compile import Condition, compile_node
 from umbel.stores.clickhouse.connection import ANSWER, Connection, chunks
@@ -82,6 +93,9 @@ class ClickHouseReader:
 
     def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
         return tally_of(self.tasks(where, Page(min(most, TALLIED), within=within)))
+
+    def survey(self, where: Node, asked: Surveying) -> Survey:
+        return survey_of(self, where, asked)
 
     def task(self, task_id: str) -> Task | None:
         return self.records([task_id]).get(task_id)

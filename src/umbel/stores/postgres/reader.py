@@ -17,7 +17,18 @@ from umbel.model.tally import Tally
 from umbel.model.task import Summary
 from umbel.model.worker import Worker
 from umbel.retention import Retention
-from umbel.stores.base import TALLIED, Count, ExceptionCount, ScanPage, StoreState, TaskPage, tally_of
+from umbel.stores.base import (
+    TALLIED,
+    Count,
+    ExceptionCount,
+    ScanPage,
+    StoreState,
+    Survey,
+    Surveying,
+    TaskPage,
+    survey_of,
+    tally_of,
+)
 from umbel.stores.postgres import holdings, scan, series, walk
 from umbel.stores.postgres.books import together
 from umbel.stores.postgres.compile import compile_node
@@ -79,6 +90,9 @@ class PostgresReader:
 
     def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
         return tally_of(self.tasks(where, Page(min(most, TALLIED), within=within)))
+
+    def survey(self, where: Node, asked: Surveying) -> Survey:
+        return survey_of(self, where, asked)
 
     def task(self, task_id: str) -> Task | None:
         return self.records([task_id]).get(task_id)

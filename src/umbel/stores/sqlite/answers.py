@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import partial
+import sqlite3
+from itertools import islice
 from typing import Any, Final
 
 from umbel.clock import Clock
 from umbel.errors import QueryError
-from umbel.model.query import Field, Node, Order, Page
-from umbel.model.tally import FACETS, Tally
-from umbel.model.task import Summary, exception_type
+from umbel.model.query import Node, Order, Page
+from umbel.model.task import Summary
 from umbel.stores.base import Count, TaskPage
-from umbel.stores.kinds import STATES
 from umbel.stores.sqlite.compile import Condition, compile_node
 from umbel.stores.sqlite.rows import SUMMARY_COLUMNS, summary_of
-from umbel.stores.sqlite.scan import Scan, Stretch
+from umbel.stores.sqlite.scan import OutOfTime, Scan, Stretch
 from umbel.stores.sqlite.sessions import OpenSegment, Session
 
-#: What a tally looks at.
-TALLIED: Final = "task.n, task.state, task.name, task.worker, task.queue, task.exception"
+#: Rows taken at once of those that are counted, and where texts are looked at for each.
+TAKEN: Final = 1_000
+TAKEN_TEXTS: Final = 16
 
 _SEEN: Final = "SELECT coalesce(sent_at, received_at, started_at, finished_at, updated_at) FROM task WHERE n = ?"
 
@@ -32,7 +30,7 @@ def page_of(session: Session, where: Node, page: Page, clock: Clock, budget: flo
     cursor = parse_cursor(page.cursor)
     budget = budget if page.within is None else min(budget, page.within)
     scan = Scan(session, where, condition, order=page.order, cursor=cursor, clock=clock, budget=budget)
-    ask = _Asking(scan, condition)
+    ask = Asking(scan, condition)
     items: list[Summary] = []
     last = 0
     with scan.timed():
@@ -45,14 +43,14 @@ def page_of(session: Session, where: Node, page: Page, clock: Clock, budget: flo
                     last = row[0]
     if scan.complete or scan.at is None:
         return TaskPage(items, None)
-    return TaskPage(items, str(scan.at), complete=False, covered_since=_first_seen(session, scan.at))
+    return TaskPage(items, str(scan.at), complete=False, covered_since=first_seen(session, scan.at))
 
 
 def count_of(session: Session, where: Node, cap: int, clock: Clock, budget: float) -> Count:
     """How many tasks match, up to `cap`."""
     condition = compile_node(where)
     scan = Scan(session, where, condition, order=Order.NEWEST, cursor=None, clock=clock, budget=budget)
-    ask = _Asking(scan, condition)
+    ask = Asking(scan, condition)
     n = 0
     with scan.timed():
         for area in scan.areas():
@@ -61,55 +59,16 @@ def count_of(session: Session, where: Node, cap: int, clock: Clock, budget: floa
                 area.done = True
             else:
                 for stretch in scan.stretches(area):
-                    n += ask.count(stretch, cap + 1 - n)
-                    if n > cap:
-                        break
+                    found, late = ask.stream(stretch, "1", cap + 1 - n)
+                    n += len(found)
+                    if late or n > cap:
+                        return Count(min(n, cap), capped=True)
             if n > cap:
                 return Count(cap, capped=True)
     return Count(n, capped=not scan.complete)
 
 
-def tally_of(session: Session, where: Node, most: int, clock: Clock, budget: float) -> Tally:
-    """Which values the newest tasks that match have, up to `most` of them."""
-    condition = compile_node(where)
-    scan = Scan(session, where, condition, order=Order.NEWEST, cursor=None, clock=clock, budget=budget)
-    ask = _Asking(scan, condition)
-    counts: dict[Field, Counter[str]] = {field: Counter() for field in FACETS}
-    n, last = 0, None
-    with scan.timed():
-        for area in scan.areas():
-            for stretch in scan.stretches(area):
-                # One more than is counted tells whether there are others.
-                rows = ask.tallied(stretch, most + 1 - n)
-                counted = rows[: most - n]
-                scan.ask(stretch.number, partial(_count, counted, counts))
-                n += len(counted)
-                if len(rows) > len(counted):
-                    last = counted[-1][0] if counted else scan.at
-                    break
-            if last is not None:
-                break
-    if scan.complete and last is None:
-        return Tally(counts, n, whole=True)
-    last = scan.at if last is None else last
-    return Tally(counts, n, whole=False, since=None if last is None else _first_seen(session, last))
-
-
-def _count(rows: Sequence[Any], counts: Mapping[Field, Counter[str]], segment: OpenSegment) -> None:
-    """Add rows of `TALLIED` to the counts, by what their numbers and words stand for in their segment."""
-    if not rows:
-        return
-    _, states, names, workers, queues, exceptions = (Counter(column) for column in zip(*rows, strict=True))
-    for number, count in states.items():
-        counts[Field.STATE][STATES[number].value] += count
-    for field, column in ((Field.NAME, names), (Field.WORKER, workers), (Field.QUEUE, queues)):
-        for word, count in column.items():
-            counts[field][segment.word(word) if word else ""] += count
-    for exception, count in exceptions.items():
-        counts[Field.EXCEPTION][exception_type(exception or "")] += count
-
-
-class _Asking:
+class Asking:
     """The statements that a search asks segments."""
 
     def __init__(self, scan: Scan, condition: Condition) -> None:
@@ -121,16 +80,39 @@ class _Asking:
         """The tasks of a stretch that match, in order, up to a limit."""
         return self._scan.ask(stretch.number, lambda segment: self._ask(segment, stretch, SUMMARY_COLUMNS, limit)) or []
 
-    def count(self, stretch: Stretch, limit: int) -> int:
-        """How many of a stretch match, up to a limit."""
-        found = self._scan.ask(stretch.number, lambda segment: self._ask(segment, stretch, "1", limit))
-        return len(found or ())
+    def stream(self, stretch: Stretch, columns: str, limit: int) -> tuple[list[Any], bool]:
+        """Those of a stretch that match, in order, and whether the time was up before all were there."""
+        found: list[Any] = []
+        late = False
 
-    def tallied(self, stretch: Stretch, limit: int) -> list[Any]:
-        """What is counted of the tasks of a stretch that match, in order, up to a limit."""
-        return self._scan.ask(stretch.number, lambda segment: self._ask(segment, stretch, TALLIED, limit)) or []
+        def question(segment: OpenSegment) -> None:
+            nonlocal late
+            late = self._take(self._execute(segment, stretch, columns, limit), found)
+
+        try:
+            self._scan.ask(stretch.number, question)
+        except OutOfTime:
+            late = True
+        return found, late
+
+    def _take(self, cursor: sqlite3.Cursor, found: list[Any]) -> bool:
+        size = TAKEN_TEXTS if self._condition.texts else TAKEN
+        try:
+            while True:
+                before = len(found)
+                # What was found before an interruption stays found.
+                found.extend(islice(cursor, size))
+                if len(found) - before < size:
+                    return False
+                if self._scan.is_late():
+                    return True
+        finally:
+            cursor.close()
 
     def _ask(self, segment: OpenSegment, stretch: Stretch, columns: str, limit: int) -> list[Any]:
+        return self._execute(segment, stretch, columns, limit).fetchall()
+
+    def _execute(self, segment: OpenSegment, stretch: Stretch, columns: str, limit: int) -> sqlite3.Cursor:
         condition = self._condition
         where = condition.kept_sql if segment.keeps else condition.sql
         join = condition.texts and not segment.keeps
@@ -140,15 +122,15 @@ class _Asking:
             chosen = f"json_each(?) AS chosen CROSS JOIN {source}"
             sql = f"SELECT {columns} FROM {chosen} WHERE task.n = chosen.value AND ({where}) LIMIT ?"  # noqa: S608 - ours
             parameters = (json.dumps(stretch.chosen), *condition.parameters, limit)
-            return segment.connection.execute(sql, parameters).fetchall()
+            return segment.connection.execute(sql, parameters)
         sql = (
             f"SELECT {columns} FROM {source} WHERE task.n >= ? AND task.n < ? AND ({where}) "  # noqa: S608 - built by us
             f"ORDER BY task.n {self._direction} LIMIT ?"
         )
-        return segment.connection.execute(sql, (stretch.low, stretch.high, *condition.parameters, limit)).fetchall()
+        return segment.connection.execute(sql, (stretch.low, stretch.high, *condition.parameters, limit))
 
 
-def _first_seen(session: Session, n: int) -> float | None:
+def first_seen(session: Session, n: int) -> float | None:
     """When a task was first seen, by its own events."""
     for listed in session.segments():
         if listed.first_n <= n < listed.end_n:

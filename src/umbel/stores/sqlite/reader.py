@@ -19,8 +19,8 @@ from umbel.model.tally import Tally
 from umbel.model.task import Summary
 from umbel.model.worker import Worker
 from umbel.retention import Retention
-from umbel.stores.base import Count, ExceptionCount, ScanPage, StoreState, TaskPage
-from umbel.stores.sqlite import answers, filterfile, holdings, meters, series, walk
+from umbel.stores.base import Count, ExceptionCount, ScanPage, StoreState, Survey, Surveying, TaskPage
+from umbel.stores.sqlite import answers, filterfile, holdings, meters, series, survey, walk
 from umbel.stores.sqlite.catalog import decode_worker
 from umbel.stores.sqlite.files import Files
 from umbel.stores.sqlite.filter import GROUP
@@ -70,7 +70,11 @@ class SqliteReader:
     def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
         budget = self._budget if within is None else min(self._budget, within)
         with self._sessions.use() as session:
-            return answers.tally_of(session, where, most, self._clock, budget)
+            return survey.tally_of(session, where, most, self._clock, budget)
+
+    def survey(self, where: Node, asked: Surveying) -> Survey:
+        with self._sessions.use() as session:
+            return survey.survey_of(session, where, asked, self._clock, self._budget)
 
     def task(self, task_id: str) -> Task | None:
         return self.records([task_id]).get(task_id)

@@ -93,6 +93,10 @@ class Scan:
         """Is the time up? Not before something has been looked at."""
         return self.at is not None and self._clock.monotonic() >= self._deadline
 
+    def until(self, deadline: float) -> None:
+        """Have the time be up then (monotonic seconds), be it later or sooner than it was."""
+        self._deadline = deadline
+
     @contextmanager
     def timed(self) -> Iterator[None]:
         """Interrupt what takes too long inside, and end it there."""

@@ -11,10 +11,9 @@ from typing import Final
 from umbel.model.query import Field, Node, span_of
 from umbel.model.rollup import RollupPoint
 from umbel.model.scope import SERIES, Scope, scope_of
-from umbel.model.task import State, Summary
-from umbel.stores.base import StoreReader
+from umbel.model.task import State
+from umbel.stores.base import StoreReader, Survey
 from umbel.web.pages.charts import Chart, Line
-from umbel.web.pages.sampled import Sample, look
 
 #: Columns at most, and their widths to choose from (seconds); rollups have no finer one than a minute.
 COLUMNS: Final = 62
@@ -49,17 +48,14 @@ class Activity:
     keys: Sequence[str]
 
 
-def activity(reader: StoreReader, where: Node, now: float, every: Sequence[Summary] | None = None) -> Activity | None:
-    """Counts by state: of every task where rollups tell them, else of the newest; None where there is nothing.
-
-    `every`, all that match where that is known, spares looking for them.
-    """
+def activity(reader: StoreReader, where: Node, now: float, survey: Survey) -> Activity | None:
+    """Counts by state: of every task where rollups tell them, else of those surveyed; None where there is nothing."""
     scope = scope_of(where)
     if scope is not None:
         names = scope.those(reader.names(KNOWN_NAMES)) if scope.names else [None]
         if len(names) <= NAMES:
             return _exact(reader, scope, names, where, now)
-    return _of_sample(look(reader, where) if every is None else Sample(every, whole=True))
+    return _of_survey(survey)
 
 
 def _exact(reader: StoreReader, scope: Scope, names: Sequence[str | None], where: Node, now: float) -> Activity | None:
@@ -83,21 +79,21 @@ def _counted(point: RollupPoint, scope: Scope) -> Iterable[tuple[str, int]]:
             yield key, point.counts.get(SERIES[state], 0)
 
 
-def _of_sample(sample: Sample) -> Activity | None:
-    keys = {state: key for key, state in LINES if state is not None}
-    seen = [(task.received_at or task.sent_at, keys.get(task.state, "open")) for task in sample.tasks]
-    known = [(at, key) for at, key in seen if at is not None]
-    if not known:
+def _of_survey(survey: Survey) -> Activity | None:
+    if not survey.seen:
         return None
-    first, last = min(at for at, _ in known), max(at for at, _ in known)
+    keys = {state: key for key, state in LINES if state is not None}
+    first, last = min(at for _, at in survey.seen), max(at for _, at in survey.seen)
     step = _step(last - first + 1, 1)
-    start = int(first // step) * step
-    columns = int((last - start) // step) + 1
-    found = Counter((start + int((at - start) // step) * step, key) for at, key in known)
+    start = first // step * step
+    columns = (last - start) // step + 1
+    found: Counter[tuple[int, str]] = Counter()
+    for (state, at), n in survey.seen.items():
+        found[start + (at - start) // step * step, keys.get(state, "open")] += n
     counts = [(at, key, n) for (at, key), n in found.items()]
-    many = f"{len(sample.tasks):,}"
-    whole = f"all {many} found" if sample.whole else f"the newest {many} found"
-    field = Field.RECEIVED if any(task.received_at is not None for task in sample.tasks) else Field.SENT
+    many = f"{survey.tally.looked_at:,}"
+    whole = f"all {many} found" if survey.tally.whole else f"the newest {many} found"
+    field = Field.RECEIVED if survey.received else Field.SENT
     return _drawn(counts, field, (start, step, columns), f"{whole}, by when they were received")
 
 

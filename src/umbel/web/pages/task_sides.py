@@ -10,18 +10,22 @@ from typing import Final
 
 from umbel.errors import QueryError
 from umbel.model import terms
-from umbel.model.query import Compare, Field, Node
-from umbel.model.tally import Tally, facet, tally
-from umbel.model.task import State, Summary
+from umbel.model.query import Compare, Field, Node, Page
+from umbel.model.tally import Tally, facet
+from umbel.model.task import State
+from umbel.stores.base import Count, Survey, Surveying, TaskPage
 from umbel.web.deps import Deps
 from umbel.web.pages.activity import Activity, activity
 from umbel.web.pages.sampled import Kept
 
 kept: Final[Kept[Sides]] = Kept()
 
-#: Tasks that are counted, and seconds that finding them may take.
-TALLIED: Final = 20_000
+#: Tasks that are counted. Seconds that the list, its count and all that is told of it should take; how long, once
+#: the list is there, the rest may take in any case; and for how long states that are not chosen are looked for.
+TALLIED: Final = 10_000
 WITHIN: Final = 0.03
+LEAST: Final = 0.015
+BESIDE: Final = 0.008
 #: Values of one facet that are shown.
 VALUES: Final = 8
 TITLES: Final = {
@@ -59,6 +63,8 @@ class Group:
 class Sides:
     """Everything around the list."""
 
+    #: How many tasks the search finds; None: not even the list could be found in time.
+    count: Count | None
     #: How many of the tasks looked at are in each state, whatever states are chosen.
     states: Mapping[State, int]
     #: States of which there may be more: what is searched without them was not looked at whole.
@@ -80,7 +86,7 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """A search, and what its list has found already."""
+    """A search."""
 
     q: str
     #: States that the address names, with commas between.
@@ -88,27 +94,39 @@ class Searched:
     #: What is searched for, and the same without what it says of states.
     where: Node
     stateless: Node
-    #: Every task that matches, the newest first, where the list holds them all; None: not known.
-    every: Sequence[Summary] | None
+
+    @property
+    def key(self) -> str:
+        return f"{self.state}\0{self.q}"
 
 
-def sides(deps: Deps, searched: Searched) -> Sides:
-    """All of it."""
-    if searched.every is not None:
-        # What has been found costs nothing to look at, and counts of it agree with the list.
-        return _made(deps, searched)
-    return kept.get(deps.reader, f"{searched.state}\0{searched.q}", deps.clock, lambda: _made(deps, searched))
+def found(deps: Deps, searched: Searched, cursor: str, rows: int, soon: float) -> tuple[TaskPage, Sides]:
+    """A page of the list and what is around it; raises `QueryError` for a cursor that no store gave.
+
+    `soon`: seconds after which a first page has what was found so far.
+    """
+    known, page = kept.known(deps.reader, searched.key, deps.clock), None
+    if cursor or known:
+        page = deps.reader.tasks(searched.where, Page(rows, cursor, within=None if cursor else soon))
+    if page and known:
+        return page, known
+    survey = deps.reader.survey(searched.where, Surveying(rows, soon, TALLIED, WITHIN, LEAST))
+    made = _made(deps, searched, survey)
+    if survey.page.next is not None:
+        # What the list holds whole costs nothing to look at, and counts of it agree with the list.
+        kept.keep(deps.reader, searched.key, deps.clock, made)
+    return page or survey.page, made
 
 
-def _made(deps: Deps, searched: Searched) -> Sides:
-    q, where, listed = searched.q, searched.where, searched.every
-    found = deps.reader.tally(where, TALLIED, WITHIN) if listed is None else Tally(tally(listed), len(listed), True)
-    every = deps.reader.tally(searched.stateless, TALLIED, WITHIN) if searched.stateless != where else found
+def _made(deps: Deps, searched: Searched, survey: Survey) -> Sides:
+    q, where, found = searched.q, searched.where, survey.tally
+    every = deps.reader.tally(searched.stateless, TALLIED, BESIDE) if searched.stateless != where else found
     groups = [_group(q, field, found) for field in TITLES]
     # One may have looked at more than the other.
     counted = Counter(every.counts[Field.STATE]) | Counter(found.counts[Field.STATE])
     certain = set(found.counts[Field.STATE]) if found.whole else set()
     return Sides(
+        count=survey.count,
         states={State(text): count for text, count in counted.items()},
         least=frozenset()
         if every.whole or every is found
@@ -118,7 +136,7 @@ def _made(deps: Deps, searched: Searched) -> Sides:
         whole=found.whole,
         since=found.since,
         chosen=sum(choice.chosen for group in groups for choice in group.choices),
-        activity=activity(deps.reader, where, deps.clock.now(), listed),
+        activity=activity(deps.reader, where, deps.clock.now(), survey),
         spans=[_span(q, name) for name in SPANS],
         timeless=terms.within(q, Field.RECEIVED, "", ""),
     )

@@ -14,15 +14,15 @@ from umbel.access.identity import STRANGER, Identity
 from umbel.errors import QueryError
 from umbel.model import search
 from umbel.model.merge import Task
-from umbel.model.query import EVERYTHING, And, Compare, Field, Node, Op, Or, Page
+from umbel.model.query import EVERYTHING, And, Compare, Field, Node, Op, Or
 from umbel.model.task import State, Summary, summarize
-from umbel.stores.base import Count, StoreReader, TaskPage
+from umbel.stores.base import Count
 from umbel.web.deps import Deps, get_deps, identity_of
 from umbel.web.pages import task_columns
 from umbel.web.pages.deeds import controllable
 from umbel.web.pages.task_address import canonical
 from umbel.web.pages.task_columns import Column
-from umbel.web.pages.task_sides import Searched, Sides, as_curl, as_umbel, sides
+from umbel.web.pages.task_sides import Searched, Sides, as_curl, as_umbel, found
 from umbel.web.pages.task_states import Chips, chips
 from umbel.web.pages.views import View, shared_views
 from umbel.web.render import page
@@ -35,8 +35,6 @@ NEW: Final = 100
 FORMATS: Final = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet"}
 #: Seconds after which the first page shows what was found so far; "Go on" takes as long as the store allows.
 SOON: Final = 0.2
-#: Seconds after which a count says "at least".
-COUNTED: Final = 0.05
 #: Characters of the arguments that a row carries.
 ARGS: Final = 160
 
@@ -148,13 +146,13 @@ def load(
     """Everything that the page shows, read from the store; `base` is the address that people reach Umbel at."""
     chosen = frozenset(State(name) for name in state.upper().split(",") if name in State.__members__)
     asked, problem = _asked(q, deps.clock.now())
-    found = Found() if asked is None else _find(deps, _with_states(asked, chosen), cursor, since)
     choice = None if asked is None else chips(q, chosen)
-    around = None
+    listed = Found()
     if asked and choice:
         stateless = _stateless(asked, q, choice, deps.clock.now())
-        state_text = ",".join(sorted(chosen))
-        around = sides(deps, Searched(q, state_text, _with_states(asked, chosen), stateless, found.every))
+        listed = _find(
+            deps, Searched(q, ",".join(sorted(chosen)), _with_states(asked, chosen), stateless), cursor, since
+        )
     usual = deps.settings.tasks_columns
     shown = task_columns.columns_of(cols, usual)
     asks = {"q": q, "state": ",".join(sorted(chosen)), "cols": task_columns.as_text(shown, usual)}
@@ -164,15 +162,15 @@ def load(
         states=tuple(State),
         state=asks["state"],
         chips=choice,
-        rows=found.rows,
-        count=found.count,
+        rows=listed.rows,
+        count=listed.sides.count if listed.sides else None,
         cursor=cursor,
-        next=found.next,
-        complete=found.complete,
-        covered_since=found.covered_since,
-        new=found.new,
+        next=listed.next,
+        complete=listed.complete,
+        covered_since=listed.covered_since,
+        new=listed.new,
         problem=problem,
-        lost_place=found.lost_place,
+        lost_place=listed.lost_place,
         any_task=deps.pipeline().tasks > 0,
         first=not cursor,
         formats={form: FORMATS.get(form, form) for form in deps.formats},
@@ -182,7 +180,7 @@ def load(
         cols=asks["cols"],
         natural=deps.settings.natural_time,
         fitted=[column.key for column in shown] == list(task_columns.USUAL),
-        sides=around,
+        sides=listed.sides,
         curl=as_curl(base, _whole(q, chosen)),
         command=as_umbel(_whole(q, chosen)),
         views=shared_views(deps),
@@ -197,35 +195,23 @@ class Found:
     """What a search finds, as the fields of `Context` say it."""
 
     rows: Sequence[Row] = ()
-    count: Count | None = None
+    sides: Sides | None = None
     next: str | None = None
     complete: bool = True
     covered_since: float | None = None
     new: Count = Count(0, capped=False)  # noqa: RUF009 - it is frozen
     lost_place: bool = False
-    #: Every task that matches, where the list holds them all.
-    every: Sequence[Summary] | None = None
 
 
-def _find(deps: Deps, where: Node, cursor: str, since: Sequence[str]) -> Found:
-    reader = deps.reader
+def _find(deps: Deps, searched: Searched, cursor: str, since: Sequence[str]) -> Found:
     try:
-        found = reader.tasks(where, Page(NEW if since else ROWS, cursor, within=None if cursor else SOON))
+        listed, around = found(deps, searched, cursor, NEW if since else ROWS, SOON)
     except QueryError:
-        return Found(lost_place=True)
-    every = found.items if found.complete and found.next is None and not cursor else None
-    count = _count(reader, where, found, every)
+        return Found(sides=found(deps, searched, "", ROWS, SOON)[1], lost_place=True)
     if since and not cursor:
-        return Found(_kept(reader.records(since), since), count, new=_new(found.items, since), every=every)
-    rows = _rows(found.items, reader.records([task.id for task in found.items]))
-    return Found(rows, count, found.next, found.complete, found.covered_since, every=every)
-
-
-def _count(reader: StoreReader, where: Node, found: TaskPage, every: Sequence[Summary] | None) -> Count | None:
-    if every is not None:
-        return Count(len(every), capped=False)
-    # Counting what could not even be listed in time would take the same time again.
-    return reader.count(where, within=COUNTED) if found.complete else None
+        return Found(_kept(deps.reader.records(since), since), around, new=_new(listed.items, since))
+    rows = _rows(listed.items, deps.reader.records([task.id for task in listed.items]))
+    return Found(rows, around, listed.next, listed.complete, listed.covered_since)
 
 
 def _asked(q: str, now: float) -> tuple[Node | None, Problem | None]:
