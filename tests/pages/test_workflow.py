@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from tests.web.events import T
 from tests.web.stage import Stage
@@ -189,3 +190,28 @@ def test_the_api_tells_links_and_path(stage: Stage) -> None:
     assert links == {"root": ("root", None), "a": ("called", "root"), "next": ("after", "root")}
     assert [step["id"] for step in answer["critical_path"]] == ["root", "next"]
     assert answer["ended_at"] == "2025-06-15T15:06:44.500000Z"
+
+
+def test_a_workflow_that_had_ended_shows_what_was_added_at_once_and_older_changes_within_a_minute(stage: Stage) -> None:
+    stage.commit([event for n in range(1, 80) for event in run(f"t{n:02}", n, parent="root")] + run("root", 0))
+
+    def looked() -> Context:
+        found = workflow.load(stage.deps(), "root", Results(lambda: None))
+        assert found is not None
+        return found
+
+    assert (len(looked().workflow.nodes), looked().failed) == (80, 0)
+    # Of one of the older tasks it becomes known late that it failed in the end.
+    late = TaskFailed(hostname="w1@a", pid=7, timestamp=T + 500, uuid="t01", exception="ValueError()")
+    stage.commit([late])
+    assert looked().failed == 0
+    stage.commit(run("added", 400, parent="root"))
+    assert (len(looked().workflow.nodes), looked().failed) == (81, 1)
+    stage.commit([replace(late, uuid="t02")])
+    assert looked().failed == 1
+    stage.clock.advance(families.AGE)
+    assert looked().failed == 2
+    stage.commit(run("more", 401, parent="root")[:2])
+    assert looked().open == 1
+    stage.commit(run("more", 401, parent="root"))
+    assert looked().open == 0

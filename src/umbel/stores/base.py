@@ -18,9 +18,9 @@ from umbel.model.holdings import Part, RetentionEffect
 from umbel.model.ledger import Books, LedgerEntry, Quarantined, Reason
 from umbel.model.merge import Task
 from umbel.model.meter import Counters, Meters, Pair
-from umbel.model.query import Node, Page
+from umbel.model.query import Field, Node, Page
 from umbel.model.rollup import RollupPoint
-from umbel.model.tally import Tally, tally
+from umbel.model.tally import FACETS, Tally, tally
 from umbel.model.task import State, Summary
 from umbel.model.worker import Worker, WorkerKey
 from umbel.retention import Retention
@@ -250,10 +250,12 @@ class StoreReader(Protocol):
         """How many match, up to `cap`; after `within` seconds those that were found, as a capped count."""
         ...
 
-    def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
+    def tally(
+        self, where: Node, most: int = 20_000, within: float | None = None, fields: Sequence[Field] = FACETS
+    ) -> Tally:
         """Which values the newest tasks that match have: up to `most`, as many as are found in `within` seconds.
 
-        An engine may count fewer, and says of how many it speaks.
+        An engine may count fewer, and says of how many it speaks; it may count other fields of `FACETS` than asked for.
         """
         ...
 

@@ -11,7 +11,7 @@ import msgspec
 from umbel.model.ledger import Quarantined
 from umbel.model.merge import Custom, Succeeded, Task
 from umbel.model.query import And, Compare, Field, Node, Not, Or, Page
-from umbel.model.tally import Tally
+from umbel.model.tally import FACETS, Tally
 from umbel.stores.base import Count, ScanPage, StoreReader, Survey, Surveying, TaskPage
 
 #: What stands in place of a text.
@@ -40,8 +40,10 @@ class Veiled:
     def count(self, where: Node, cap: int = 10_000, within: float | None = None) -> Count:
         return self._reader.count(allowed(where), cap, within)
 
-    def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
-        return self._reader.tally(allowed(where), most, within)
+    def tally(
+        self, where: Node, most: int = 20_000, within: float | None = None, fields: Sequence[Field] = FACETS
+    ) -> Tally:
+        return self._reader.tally(allowed(where), most, within, fields)
 
     def survey(self, where: Node, asked: Surveying) -> Survey:
         return self._reader.survey(allowed(where), asked)

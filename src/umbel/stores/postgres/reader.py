@@ -11,9 +11,9 @@ from umbel.model.holdings import Part, RetentionEffect
 from umbel.model.ledger import Books, LedgerEntry, Quarantined, Reason
 from umbel.model.merge import Task
 from umbel.model.meter import Meters, meters_of
-from umbel.model.query import EVERYTHING, Node, Page
+from umbel.model.query import EVERYTHING, Field, Node, Page
 from umbel.model.rollup import RollupPoint
-from umbel.model.tally import Tally
+from umbel.model.tally import FACETS, Tally
 from umbel.model.task import Summary
 from umbel.model.worker import Worker
 from umbel.retention import Retention
@@ -88,7 +88,10 @@ class PostgresReader:
 
         return self._sessions.ask(answer)
 
-    def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
+    def tally(
+        self, where: Node, most: int = 20_000, within: float | None = None, fields: Sequence[Field] = FACETS
+    ) -> Tally:
+        del fields
         return tally_of(self.tasks(where, Page(min(most, TALLIED), within=within)))
 
     def survey(self, where: Node, asked: Surveying) -> Survey:

@@ -13,9 +13,9 @@ from umbel.model.holdings import Part, RetentionEffect
 from umbel.model.ledger import Books, LedgerEntry, Quarantined, Reason
 from umbel.model.merge import Task
 from umbel.model.meter import Meters, meters_of
-from umbel.model.query import EVERYTHING, Node, Page
+from umbel.model.query import EVERYTHING, Field, Node, Page
 from umbel.model.rollup import RollupPoint
-from umbel.model.tally import Tally
+from umbel.model.tally import FACETS, Tally
 from umbel.model.task import Summary
 from umbel.model.worker import Worker
 from umbel.retention import Retention
@@ -67,10 +67,12 @@ class SqliteReader:
                 return Count(min(n, cap), capped=n > cap)
             return answers.count_of(session, where, cap, self._clock, budget)
 
-    def tally(self, where: Node, most: int = 20_000, within: float | None = None) -> Tally:
+    def tally(
+        self, where: Node, most: int = 20_000, within: float | None = None, fields: Sequence[Field] = FACETS
+    ) -> Tally:
         budget = self._budget if within is None else min(self._budget, within)
         with self._sessions.use() as session:
-            return survey.tally_of(session, where, most, self._clock, budget)
+            return survey.tally_of(session, where, most, self._clock, budget=budget, fields=fields)
 
     def survey(self, where: Node, asked: Surveying) -> Survey:
         with self._sessions.use() as session:

@@ -20,26 +20,31 @@ from umbel.stores.sqlite.rows import summary_of
 from umbel.stores.sqlite.scan import Area, Scan, Stretch
 from umbel.stores.sqlite.sessions import OpenSegment, Session
 
-#: What is counted of a task; the time is negative where it was sent and not received.
-COLUMNS: Final = (
-    "task.n, task.state, task.name, task.worker, task.queue, task.exception, "
-    "CAST(coalesce(task.received_at, -task.sent_at, 0) AS INTEGER)"
-)
-
+#: What is counted of a task, by field, and for `Survey.seen`: a time is negative where it was sent and not received.
+COLUMNS: Final = {
+    Field.STATE: "task.state",
+    Field.NAME: "task.name",
+    Field.WORKER: "task.worker",
+    Field.QUEUE: "task.queue",
+    Field.EXCEPTION: "task.exception",
+}
+TIME: Final = "CAST(coalesce(task.received_at, -task.sent_at, 0) AS INTEGER)"
 #: Seconds for counting what is not looked at any more, where bits tell.
 COUNTED: Final = 0.01
 
 
-def tally_of(session: Session, where: Node, most: int, clock: Clock, budget: float) -> Tally:
+def tally_of(
+    session: Session, where: Node, most: int, clock: Clock, *, budget: float, fields: Sequence[Field] = FACETS
+) -> Tally:
     """Which values the newest tasks that match have, up to `most` of them."""
-    walk = _Walk(session, where, Surveying(0, budget, most, budget, 0.0), clock)
+    walk = _Walk(session, where, Surveying(0, budget, most, budget, 0.0), clock, _Sums(fields))
     walk.go()
     return walk.tally()
 
 
 def survey_of(session: Session, where: Node, asked: Surveying, clock: Clock, budget: float) -> Survey:
     """The newest that match, and what is told of all of them, found in one walk."""
-    walk = _Walk(session, where, replace(asked, soon=min(budget, asked.soon)), clock)
+    walk = _Walk(session, where, replace(asked, soon=min(budget, asked.soon)), clock, _Sums(FACETS, timed=True))
     walk.go()
     page = walk.page()
     sums = walk.sums
@@ -48,33 +53,42 @@ def survey_of(session: Session, where: Node, asked: Surveying, clock: Clock, bud
 
 
 class _Sums:
-    """What was counted of rows of `COLUMNS`."""
+    """What was counted of tasks."""
 
-    def __init__(self) -> None:
-        self.counts: dict[Field, Counter[str]] = {field: Counter() for field in FACETS}
+    def __init__(self, fields: Sequence[Field], *, timed: bool = False) -> None:
+        self.counts: dict[Field, Counter[str]] = {field: Counter() for field in fields}
         self.seen: Counter[tuple[State, int]] = Counter()
         self.received = False
+        self._timed = timed
+        columns = ["task.n", *(COLUMNS[field] for field in fields), *([TIME] if timed else [])]
+        #: What rows consist of.
+        self.columns: str = ", ".join(columns)
 
     def add(self, rows: Sequence[Any], segment: OpenSegment) -> None:
         """Count rows by what their numbers and words stand for in their segment."""
-        _, numbers, names, workers, queues, exceptions, times = zip(*rows, strict=True)
-        for number, count in Counter(numbers).items():
-            self.counts[Field.STATE][STATES[number].value] += count
-        for field, column in ((Field.NAME, names), (Field.WORKER, workers), (Field.QUEUE, queues)):
-            for word, count in Counter(column).items():
-                self.counts[field][segment.word(word) if word else ""] += count
-        for exception, count in Counter(exceptions).items():
-            self.counts[Field.EXCEPTION][exception_type(exception or "")] += count
-        for (number, at), count in Counter(zip(numbers, times, strict=True)).items():
-            self.received = self.received or at > 0
-            if at:
-                self.seen[STATES[number], abs(at)] += count
+        _, *columns = zip(*rows, strict=True)
+        for (field, counts), column in zip(self.counts.items(), columns, strict=False):
+            for value, count in Counter(column).items():
+                counts[_text(field, value, segment)] += count
+        if self._timed:
+            for (number, at), count in Counter(zip(columns[0], columns[-1], strict=True)).items():
+                self.received = self.received or at > 0
+                if at:
+                    self.seen[STATES[number], abs(at)] += count
+
+
+def _text(field: Field, value: Any, segment: OpenSegment) -> str:
+    if field is Field.STATE:
+        return STATES[value].value
+    if field is Field.EXCEPTION:
+        return exception_type(value or "")
+    return segment.word(value) if value else ""
 
 
 class _Walk:
     """One walk: the tasks of a page first, then others as far as number and time allow."""
 
-    def __init__(self, session: Session, where: Node, asked: Surveying, clock: Clock) -> None:
+    def __init__(self, session: Session, where: Node, asked: Surveying, clock: Clock, sums: _Sums) -> None:
         condition = compile_node(where)
         self._scan = Scan(session, where, condition, order=Order.NEWEST, cursor=None, clock=clock, budget=asked.soon)
         self._session, self._asked, self._clock = session, asked, clock
@@ -84,7 +98,7 @@ class _Walk:
         self._wanted = asked.rows + 1 if asked.rows else 0
         self.items: list[Summary] = []
         self._order: list[int] = []
-        self.sums = _Sums()
+        self.sums = sums
         #: Tasks counted, and further ones of which only their number is known.
         self._counted = 0
         self._further = 0
@@ -136,7 +150,7 @@ class _Walk:
     def _tally(self, stretch: Stretch) -> None:
         room = self._asked.most - self._counted
         # Here too one more tells whether there are others.
-        rows, late = self._ask.stream(stretch, COLUMNS, room + 1)
+        rows, late = self._ask.stream(stretch, self.sums.columns, room + 1)
         counted = rows[:room]
         if counted:
             self._scan.ask(stretch.number, partial(self.sums.add, counted))
@@ -178,7 +192,8 @@ class _Walk:
         return Count(min(n, most), capped=n > most or not self._scan.complete)
 
     def tally(self) -> Tally:
-        counts = {field: self.sums.counts[field] + more for field, more in tally(self.items).items()}
+        listed = tally(self.items)
+        counts = {field: counts + listed[field] for field, counts in self.sums.counts.items()}
         if self._scan.complete and not self._stopped:
             return Tally(counts, self._counted, whole=True)
         last = self._last if self._stopped else self._scan.at

@@ -166,7 +166,7 @@ def _paces(reader: StoreReader, now: float) -> tuple[_Pace, _Pace]:
 
 
 def _pace(reader: StoreReader, field: Field, now: float) -> _Pace:
-    found = reader.tally(Compare(field, Op.GE, now - RECENT), COUNTED, WITHIN)
+    found = reader.tally(Compare(field, Op.GE, now - RECENT), COUNTED, WITHIN, (Field.QUEUE,))
     counts = found.counts[Field.QUEUE]
     if found.whole or found.since is None or not 1 <= now - found.since < RECENT:
         return _Pace(counts, RECENT, capped=not found.whole)

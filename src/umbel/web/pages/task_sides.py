@@ -120,7 +120,9 @@ def found(deps: Deps, searched: Searched, cursor: str, rows: int, soon: float) -
 
 def _made(deps: Deps, searched: Searched, survey: Survey) -> Sides:
     q, where, found = searched.q, searched.where, survey.tally
-    every = deps.reader.tally(searched.stateless, TALLIED, BESIDE) if searched.stateless != where else found
+    every = (
+        deps.reader.tally(searched.stateless, TALLIED, BESIDE, (Field.STATE,)) if searched.stateless != where else found
+    )
     groups = [_group(q, field, found) for field in TITLES]
     # One may have looked at more than the other.
     counted = Counter(every.counts[Field.STATE]) | Counter(found.counts[Field.STATE])
