@@ -5,7 +5,7 @@ The answer never lacks a task that matches, and says whether it holds only such;
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from operator import itemgetter
 from typing import Final, NamedTuple
 
@@ -18,6 +18,7 @@ from umbel.stores.sqlite.blocks import SQL
 from umbel.stores.sqlite.compile import ids_beginning
 from umbel.stores.sqlite.grams import grams_of, match_of
 from umbel.stores.sqlite.ids import to_key
+from umbel.stores.sqlite.looks import Answer
 from umbel.stores.sqlite.sessions import SQL as SEGMENT
 from umbel.stores.sqlite.sessions import OpenSegment, Sealed
 
@@ -43,9 +44,6 @@ FEW: Final = 64
 
 #: Fields whose values have bits.
 _SIZED: Final = frozenset({Field.STATE, *_KINDS})
-
-#: A set of positions, and whether all of them match.
-Answer = tuple[int, bool]
 
 
 class _Cost(NamedTuple):
@@ -142,8 +140,19 @@ class _Asked:
     def _compare(self, field: Field, op: Op, value: str | float) -> Answer:
         if isinstance(value, float | int):
             if field in DURATIONS:
-                return self._duration(field, op, coarse(value)), False
+                limit = coarse(value)
+                return self._known((field, op, limit), lambda: (self._duration(field, op, limit), False))
             return (self._times(_TIMES[field], op, value) if field in TIMES else self.all), False
+        if field in _EQUAL:
+            # There are too many to remember, and they are found at once.
+            return self._id(field, op, value)
+        return self._known((field, op, value), lambda: self._named(field, op, value))
+
+    def _known(self, asked: Hashable, look: Callable[[], Answer]) -> Answer:
+        """What the index of this file answers, which has it once and for all."""
+        return self._segment.looks.of((self._segment.identity, asked), look)
+
+    def _named(self, field: Field, op: Op, value: str) -> Answer:
         if field is Field.STATE:
             kind, matching = self._values(field, op, value)
             return self._or([(self._sealed.bitmaps.bits(kind, number), True) for number in matching])
@@ -154,7 +163,7 @@ class _Asked:
             words = [self._word(kind, op, value) for kind in (Kind.NAME, Kind.WORKER)]
             by_id = self._begins(value) if op is Op.CONTAINS else self._id(Field.ID, op, value)
             return self._or([*words, self._text(op, value), by_id])
-        return self._text(op, value) if field in CONTENTS else self._id(field, op, value)
+        return self._text(op, value)
 
     def _word(self, kind: Kind, op: Op, value: str) -> Answer:
         bitmaps = self._sealed.bitmaps

@@ -23,6 +23,7 @@ from umbel.stores.sqlite.catalog import MIGRATIONS
 from umbel.stores.sqlite.connect import APPLICATION_ID, connect_reader, explain
 from umbel.stores.sqlite.files import Files
 from umbel.stores.sqlite.grams import Grams
+from umbel.stores.sqlite.looks import Looks
 from umbel.stores.sqlite.packs import Packs
 from umbel.stores.sqlite.words import WordList, WordReader
 
@@ -108,8 +109,9 @@ class Sealed:
 class OpenSegment:
     """A segment's connection and its words."""
 
-    def __init__(self, connection: sqlite3.Connection, identity: Identity) -> None:
+    def __init__(self, connection: sqlite3.Connection, identity: Identity, looks: Looks) -> None:
         self.connection = connection
+        self.looks = looks
         self.word = WordReader(connection)
         self.identity = identity
         self.sealed = Sealed(connection) if connection.execute(SEALED["is_sealed"]).fetchone()[0] else None
@@ -156,9 +158,10 @@ class OpenSegment:
 class Session:
     """One thread's view of the store."""
 
-    def __init__(self, files: Files, packs: Packs) -> None:
+    def __init__(self, files: Files, packs: Packs, looks: Looks) -> None:
         self.files = files
         self.packs = packs
+        self._looks = looks
         #: Tells whether a question to a segment is to be given up.
         self.late: Callable[[], bool] | None = None
         self.identity = _identity(files.catalog)
@@ -220,7 +223,7 @@ class Session:
             if found is None:
                 connection = connect_reader(file, cache_kib=CACHE_KIB)
                 connection.set_progress_handler(self._look, LOOK)
-                found = OpenSegment(connection, identity)
+                found = OpenSegment(connection, identity, self._looks)
         except FileNotFoundError:
             return None
         except sqlite3.Error as error:
@@ -254,6 +257,7 @@ class Sessions:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._packs = Packs()
+        self._looks = Looks()
         self._idle: list[Session] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -286,7 +290,7 @@ class Sessions:
         if session is not None and session.identity != _identity(self._files.catalog):
             session.close()
             session = None
-        return session or Session(self._files, self._packs)
+        return session or Session(self._files, self._packs, self._looks)
 
     def _give(self, session: Session) -> None:
         with self._lock:
