@@ -81,6 +81,7 @@ def fill(rig: StoreRig) -> None:
 #: What people entered, and a turn that is a running web's alone.
 ENTERED = [
     Entry(Kind.VIEW, "Payments", START, {"query": "q=name%3Apay"}),
+    Entry(Kind.OWN_VIEW, "0f/Mine", START, {"query": "q=name%3Amail"}),
     Entry(Kind.DEPLOY, "1.2", START + 5, {"version": "1.2"}),
     Entry(Kind.RESOLVED, "a1b2", START + 9, {"who": "ann"}),
 ]

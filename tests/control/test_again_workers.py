@@ -299,11 +299,18 @@ def test_any_task_is_started_from_the_form_and_over_the_api(play: Play) -> None:
     fields = {"name": "again.echo", "queue": "mail", "args": "[1, {", "kwargs": "{}", "sure": "yes"}
     refused = play.service.post("/start", **fields)
     assert (refused.status, "this is no JSON" in refused.text) == (400, True)
+    assert 'name="queue" value=""' in form, "nothing of this name was seen: its queue is not guessed"
     moment = '{"__type__": "datetime", "__value__": "2026-11-24T00:00:00+00:00"}'
     sent = play.service.post("/start", **{**fields, "args": f"[1, {moment}]", "expires_in": "900"})
     assert sent.status == 200, sent.text
     new = sent.text.split('class="mono" href="/tasks/')[1][:36]
     assert "datetime.datetime(2026, 11, 24" in play.result(new)[0]
+    # Without a queue it goes where a task of its name went last.
+    seen = 'name="queue" value="mail"'
+    wait_until(lambda: seen in play.service.get("/start", name="again.echo").text, "its queue", timeout=120)
+    unsaid = play.service.post("/start", name="again.echo", args="[3]", kwargs="{}", sure="yes")
+    assert unsaid.status == 200, unsaid.text
+    assert "mail" in unsaid.text
     started = play.service.ask("POST", "/api/v1/tasks", body={"name": "again.echo", "args": [2], "countdown": 0.1})
     assert play.result(started.json["id"])[0] == "([2], [])"
     wrong = play.service.ask("POST", "/api/v1/tasks", body={"name": "x", "args": [{"__type__": "no", "__value__": 1}]})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.web.events import failure, success
+import re
+
+from tests.web.events import T, failure, received, started, success
 from tests.web.stage import Stage
 from umbel.web.pages.compare import load
 
@@ -21,6 +23,15 @@ def test_what_differs_is_marked_and_what_is_the_same_is_said(stage: Stage) -> No
     with stage.client() as client:
         answer = client.get("/compare?a=a&b=b")
         assert (answer.status_code, "differs" in answer.text) == (200, True)
+
+
+def test_moments_of_one_second_are_told_apart(stage: Stage) -> None:
+    stage.commit([received("a", T + 0.5), started("a", T + 0.75), received("b", T + 0.5), started("b", T + 0.875)])
+    with stage.client() as client:
+        compared, told = client.get("/compare?a=a&b=b").text, client.get("/tasks/b").text
+    moments = re.findall(r"data-fine>[^<]+(\.\d{3} UTC)<", compared)
+    assert moments == [".500 UTC", ".500 UTC", ".750 UTC", ".875 UTC"]
+    assert ".875 UTC" in told
 
 
 def test_one_run_is_offered_the_others_of_its_name_and_none_is_said(stage: Stage) -> None:

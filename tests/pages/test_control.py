@@ -243,6 +243,8 @@ def test_an_unknown_worker_is_404_and_can_be_asked(stage: Stage, workers: Worker
         answer = client.get("/workers/gone%2Fx%40h")
         assert answer.status_code == 404
         assert "No worker of this name is known" in answer.text
+        assert 'id="controls"' not in answer.text, "there is nothing to control"
+        assert 'id="controls"' in client.get(f"/workers/{W}").text
         assert "It does not answer" in client.get("/inspect/gone%2Fx%40h").text
     assert [command.method for command in workers.sent] == ["ping"], "one that hangs is asked no more"
 

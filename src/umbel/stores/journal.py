@@ -1,6 +1,6 @@
 """What webs enter and the store keeps beside what it captured, so that all of them know it.
 
-People enter deploys, errors that they call resolved, shared views; webs themselves what no event tells: new runs of
+People enter deploys, errors that they call resolved, views; webs themselves what no event tells: new runs of
 tasks, what became of tasks without an end. Several may write at once; of one kind and key the latest entry counts. One
 suite holds all engines to it.
 """
@@ -34,6 +34,8 @@ class Kind(StrEnum):
     RESOLVED = "resolved"
     #: A search that all may come back to; the key is its name.
     VIEW = "view"
+    #: A search of one person's own; the key is a digest of theirs, a slash, and its name (see `umbel.web.pages.views`).
+    OWN_VIEW = "own-view"
     #: A new run of a task: an entry for each of the two, by its id (see `umbel.web.notes`).
     RUN = "run"
     #: What was found out about a task without an end; the key is its id.

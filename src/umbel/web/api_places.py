@@ -1,4 +1,4 @@
-"""Where one may go by typing: pages, names, workers, queues, shared views and tasks, for the palette of the pages."""
+"""Where one may go by typing: pages, names, workers, queues, views and tasks, for the palette of the pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from umbel.web.api_bodies import answer
 from umbel.web.api_document import problems
 from umbel.web.deps import Deps, Injected, identity_of
 from umbel.web.pages.deeds import controllable
-from umbel.web.pages.views import shared_views
+from umbel.web.pages.views import own_views, shared_views
 from umbel.web.render import NAV
 from umbel.web.seen import values_of
 
@@ -62,7 +62,8 @@ def places(
 ) -> Response:
     """Where one may go, by a part of its name; a task by its id or the beginning of that."""
     typed = q.strip()
-    found = [*_pages(deps, typed, identity_of(request)), *_views(deps, typed)]
+    who = identity_of(request)
+    found = [*_pages(deps, typed, who), *_views(deps, typed, who)]
     if typed:
         found = [*_tasks(deps, typed), *found, *_seen(request, deps, typed), *_search(deps, typed)]
     return answer(PlacesOut(found[:ITEMS]))
@@ -85,8 +86,8 @@ def _pages(deps: Deps, typed: str, who: Identity) -> list[PlaceOut]:
     return [PlaceOut("page", title, prefix + there[title]) for title in best(there, typed, len(there))]
 
 
-def _views(deps: Deps, typed: str) -> list[PlaceOut]:
-    views = {view.name: view.query for view in shared_views(deps)}
+def _views(deps: Deps, typed: str, who: Identity) -> list[PlaceOut]:
+    views = {view.name: view.query for view in (*shared_views(deps), *own_views(deps, who))}
     return [PlaceOut("view", name, f"{deps.settings.url_prefix}/tasks?{views[name]}") for name in best(views, typed)]
 
 

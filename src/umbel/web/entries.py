@@ -1,4 +1,4 @@
-"""What people entered, read for many pages at once: deploys, and errors called resolved."""
+"""What people entered, read for many pages at once: deploys, errors called resolved, views."""
 
 from __future__ import annotations
 
@@ -56,6 +56,18 @@ class Entries:
         with self._lock:
             self._known[kind] = (now + AGE, found)
         return found
+
+    def under(self, kind: Kind, stem: str) -> Sequence[Entry]:
+        """Those whose key begins with `stem`, the newest first, asked each time; none where they cannot be read."""
+        if self._journal is None:
+            return ()
+        try:
+            return self._journal.under(kind, stem, READ)
+        except StoreError as error:
+            if not self._failing:
+                log.warning("what people entered cannot be read: %s", error)
+            self._failing = True
+            return ()
 
     def put(self, entry: Entry) -> None:
         """Enter it; raises `StoreError`."""

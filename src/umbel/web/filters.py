@@ -32,6 +32,14 @@ def time(seconds: float | None) -> str:
     return Markup(f'<time datetime="{rfc3339(seconds)}" title="{shown}">{shown}</time>')  # noqa: S704 - nothing to escape
 
 
+def moment(seconds: float | None) -> str:
+    """As `time`, with milliseconds: for moments that stand beside others of the same second."""
+    if not seconds:
+        return ABSENT
+    shown = f"{utc(seconds).removesuffix(' UTC')}.{int(seconds * 1000) % 1000:03d} UTC"
+    return Markup('<time datetime="{}" title="{}" data-fine>{}</time>').format(rfc3339(seconds), shown, shown)
+
+
 def duration(seconds: float | None) -> str:
     """Seconds for people: `12 ms`, `1.25 s`, `3 m 05 s`, `2 h 10 m`, `4 d 3 h`."""
     if seconds is None:
@@ -117,6 +125,7 @@ FILTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "rfc3339": rfc3339,
     "utc": utc,
     "time": time,
+    "moment": moment,
     "duration": duration,
     "size": size,
     "number": number,

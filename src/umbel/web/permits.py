@@ -143,6 +143,8 @@ PERMITS: Final[Mapping[str, Permit]] = {
     "POST /bulk/{run_id}/stop": Permit.CONTROL,
     "POST /views": Permit.CONTROL,
     "POST /views/delete": Permit.CONTROL,
+    "POST /views/own": Permit.OWN,
+    "POST /views/own/delete": Permit.OWN,
     "GET /stuck": Permit.VIEW,
     "POST /stuck": Permit.CONTROL,
     "GET /audit": Permit.ADMIN,

@@ -19,7 +19,7 @@ from umbel.web.again import Found
 from umbel.web.api_again import Changes, found_of, sender_of, sent
 from umbel.web.deps import get_deps
 from umbel.web.forms import form
-from umbel.web.queue_names import DEFAULT_QUEUE, queue_names
+from umbel.web.queue_names import DEFAULT_QUEUE, queue_names, queue_of
 from umbel.web.render import page
 
 router = APIRouter()
@@ -93,8 +93,9 @@ async def run(request: Request, task_id: str) -> HTMLResponse:
 async def begin(request: Request) -> HTMLResponse:
     """The empty form, with a name where one is given."""
     sender_of(request)
-    given = {"queue": DEFAULT_QUEUE, "args": "[]", "kwargs": "{}", "name": request.query_params.get("name", "")[:1_000]}
-    return await _form(request, None, given)
+    name = request.query_params.get("name", "")[:1_000]
+    queue = await _queue_of(request, name)
+    return await _form(request, None, {"queue": queue, "args": "[]", "kwargs": "{}", "name": name})
 
 
 @router.post("/start", response_class=HTMLResponse)
@@ -105,13 +106,19 @@ async def start(request: Request) -> HTMLResponse:
         return await _form(request, None, fields)
     try:
         changes = _changes(fields)
-        if not fields.get("name") or not fields.get("queue"):
-            raise ValueError("Name a task and a queue.")  # noqa: TRY301 - told on the form, as what is wrong otherwise
-        outgoing = changes.applied(Parcel(fields["name"]))
+        name = fields.get("name", "")
+        if not name:
+            raise ValueError("Name a task.")  # noqa: TRY301 - told on the form, as what is wrong otherwise
+        queue = "" if fields.get("queue") else await _queue_of(request, name) or DEFAULT_QUEUE
+        outgoing = changes.applied(Parcel(name, exchange="", routing_key=queue))
     except ValueError as error:
         return await _form(request, None, fields, str(error))
     new = await sent(lambda: sender.start(outgoing, actor(request, "page")))
     return await _sent(request, new, outgoing, None)
+
+
+async def _queue_of(request: Request, name: str) -> str:
+    return await to_thread.run_sync(queue_of, get_deps(request).reader, name)
 
 
 async def _entered(request: Request) -> dict[str, str]:

@@ -15,7 +15,7 @@ from umbel.model.merge import Task
 from umbel.model.query import And, Compare, Field, Not, Op, Page
 from umbel.model.task import Attempt, Summary, attempts, summarize
 from umbel.web.deps import Deps, get_deps
-from umbel.web.filters import duration, time
+from umbel.web.filters import duration, moment
 from umbel.web.render import page
 
 router = APIRouter()
@@ -113,10 +113,10 @@ _FACTS: Final[Sequence[tuple[str, Callable[[Side], str]]]] = (
     ("Attempts", lambda side: "; ".join(_attempt(attempt) for attempt in side.attempts[:10]) or "–"),
     ("Worker", lambda side: side.task.worker or "–"),
     ("Queue", lambda side: side.task.queue or "–"),
-    ("Sent", lambda side: time(side.task.sent_at)),
-    ("Received", lambda side: time(side.task.received_at)),
-    ("Started", lambda side: time(side.task.started_at)),
-    ("Ended", lambda side: time(side.task.finished_at)),
+    ("Sent", lambda side: moment(side.task.sent_at)),
+    ("Received", lambda side: moment(side.task.received_at)),
+    ("Started", lambda side: moment(side.task.started_at)),
+    ("Ended", lambda side: moment(side.task.finished_at)),
 )
 
 

@@ -24,7 +24,7 @@ from umbel.web.pages.task_address import canonical
 from umbel.web.pages.task_columns import Column
 from umbel.web.pages.task_sides import Searched, Sides, as_curl, as_umbel, found
 from umbel.web.pages.task_states import Chips, chips
-from umbel.web.pages.views import View, shared_views
+from umbel.web.pages.views import View, keeps_own, own_views, shared_views
 from umbel.web.render import page
 
 router = APIRouter()
@@ -104,8 +104,10 @@ class Context:
     #: The search as commands for a shell.
     curl: str
     command: str
-    #: Shared views, what a view of this page would keep, and whether one may save or delete some.
+    #: Shared views and one's own, what a view of this page would keep, and whether one may save or delete some.
     views: Sequence[View]
+    own: Sequence[View]
+    keeps_own: bool
     query: str
     may_share: bool
     #: Whether tasks may be revoked and terminated from here.
@@ -184,6 +186,8 @@ def load(
         curl=as_curl(base, _whole(q, chosen)),
         command=as_umbel(_whole(q, chosen)),
         views=shared_views(deps),
+        own=own_views(deps, who),
+        keeps_own=keeps_own(deps, who),
         query=urlencode({name: value for name, value in asks.items() if value}),
         may_share=deps.entries.kept and not deps.settings.read_only and deps.rules.anything(who),
         controls=controllable(deps, who),

@@ -92,7 +92,7 @@ def load(deps: Deps, hostname: str, who: Identity) -> Context:
         names=_names(recent),
         latest=recent[:LISTED],
         askable=bool(deps.settings.broker),
-        controllable=controllable(deps, who),
+        controllable=row is not None and controllable(deps, who),
     )
 
 

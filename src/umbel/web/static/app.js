@@ -11,9 +11,9 @@ const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute
 const dayFormat = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
 const yearFormat = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
 
-function clockTime(moment) {
+function clockTime(moment, fine) {
   const now = new Date();
-  const clock = clockFormat.format(moment);
+  const clock = clockFormat.format(moment) + (fine ? `.${String(moment.getMilliseconds()).padStart(3, "0")}` : "");
   if (moment.toDateString() === now.toDateString()) return clock;
   return `${(moment.getFullYear() === now.getFullYear() ? dayFormat : yearFormat).format(moment)} ${clock}`;
 }
@@ -32,7 +32,7 @@ function showTimes(root) {
   for (const time of $$("time[datetime]", root)) {
     const moment = new Date(time.dateTime);
     if (Number.isNaN(moment.getTime())) continue;
-    const text = time.dataset.rel === undefined ? clockTime(moment) : since(moment, time.dataset.rel);
+    const text = time.dataset.rel === undefined ? clockTime(moment, time.dataset.fine !== undefined) : since(moment, time.dataset.rel);
     if (time.textContent !== text) time.textContent = text;
   }
 }
@@ -261,6 +261,8 @@ function showViews() {
     item.append(link, gone);
     return item;
   }));
+  const aside = list.closest(".aside");
+  if (aside) aside.hidden = !views.length;
   if (!views.length) list.append(Object.assign(document.createElement("li"), { className: "quiet", textContent: "None yet." }));
 }
 

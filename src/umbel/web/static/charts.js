@@ -170,7 +170,7 @@ window.umbelCharts = (() => {
         y: log ? { distr: 3, range: (u, low, high) => logRange(low, high) } : { range: (u, low, high) => [0, Math.max(high * 1.12, 0.1)] },
       },
       axes: [
-        { ...axis, space: 64, values: axisTimes, size: 22 },
+        { ...axis, space: 64, values: axisTimes, size: 26, gap: 9 },
         { ...axis, space: plot.clientHeight < 120 ? 24 : 30, size: 56, gap: 6, values: (u, splits) => splits.map((split) => (split === null || (data.unit === "count" && split % 1) ? "" : log ? seconds(split) : plain(split))), ...(log ? { splits: ticks, filter: (u, splits) => splits } : {}) },
       ],
       series: [{}, ...series(data)],
