@@ -20,6 +20,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 LONG = 60_000
 
 
+#: Milliseconds at a stretch that a page's thread may be busy: far beyond what it takes, far below a freeze.
+LIMIT = 2_000.0
+
+
 def run(id_: str, at: float, seconds: float, *, parent: str = "", name: str = "flow.step") -> list[AnyEvent]:
     """A task of the workflow `flow` that waits for 0.2 s."""
     publisher = TaskSent(hostname="gen1@a", timestamp=at, uuid=id_, name=name, root_id="flow", parent_id=parent or None)
@@ -64,6 +68,48 @@ def test_a_workflow_of_thousands_is_folded_and_grows_while_it_is_looked_at(
     expect(page.locator(".tree .critical a").last).to_have_text("flow.total", timeout=LONG)
     page.locator(".tree .critical a").last.click()
     expect(page.locator("h1")).to_have_text("flow.total")
+
+
+#: Collects how long the page's thread was busy at a stretch, milliseconds.
+LONG_TASKS = """
+window.busy = [];
+new PerformanceObserver((list) => window.busy.push(...list.getEntries().map((one) => one.duration)))
+  .observe({type: "longtask", buffered: true});
+"""
+
+
+def test_ten_thousand_tasks_are_scrolled_and_unfolded_without_a_freeze(
+    watched: Watched, serve: Callable[..., Served]
+) -> None:
+    served = serve()
+    at = time.time() - 300
+    events, above = run("flow", at, 2.0, name="flow.fan"), ["flow"]
+    made = 1
+    while made < 10_000:
+        grown = []
+        for parent in above:
+            for n in range(min(5, 10_000 - made)):
+                grown.append(f"{parent}{n}")
+                events += run(grown[-1], at + len(parent), 1.0, parent=parent, name=f"flow.step{n}")
+                made += 1
+        above = grown
+    served.commit(events)
+    page = watched.open("about:blank")
+    page.add_init_script(LONG_TASKS)
+    page.goto(served.url + "/tasks/flow/workflow")
+    expect(page.locator(".flow-panel header p")).to_contain_text("of 10,000 tasks are folded")
+    assert rows(page) <= 301
+    page.locator(".axis-row").scroll_into_view_if_needed()
+    fold = page.locator('.tree .fold a[href$="/workflow#here"]').last
+    expect(fold).to_contain_text("below: flow.step0")
+    fold.click()
+    page.wait_for_url("**/workflow#here")
+    expect(page.locator("#here")).to_be_in_viewport()
+    wanted = page.locator("#here a").first.get_attribute("href")
+    assert wanted
+    for n in range(5):
+        expect(page.locator(f'.tree a[href="{wanted}{n}"]')).to_be_visible()
+    assert max(page.evaluate("window.busy"), default=0.0) < LIMIT
 
 
 def test_a_failure_is_resolved_without_scripts_and_comes_back_live(

@@ -122,6 +122,43 @@ def test_charts_are_drawn_with_their_gaps(watched: Watched, shop: Served) -> Non
     assert drawn == [True, True, True]
 
 
+def test_the_overview_answers_on_a_phones_first_screen_and_the_rest_opens_by_a_tap(
+    watched: Watched, shop: Served
+) -> None:
+    page = watched.open(shop.url + "/", viewport=PHONE, is_mobile=True, has_touch=True)
+    bar = page.locator(".tabs").bounding_box()
+    assert bar is not None
+    for answer in ("Throughput", "Failed", "Wait p95, now", "Run p95, now", "Workers online", "In queues"):
+        tile = page.locator(".tile").filter(has=page.get_by_text(answer, exact=True)).bounding_box()
+        assert tile is not None
+        assert tile["y"] + tile["height"] < bar["y"], answer
+    for part in ("Alerts", "What changed"):
+        box = page.locator(f'section[aria-label="{part}"]').bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < bar["y"], part
+    assert page.evaluate("document.documentElement.scrollHeight") < 2 * PHONE["height"]
+    failures = page.locator("details.tuck").filter(has=page.get_by_role("heading", name="Failures by exception"))
+    expect(failures.locator("tbody tr").first).to_be_hidden()
+    expect(failures.locator("summary .clip")).to_contain_text(re.compile(r"^\d+ \w+"))
+    failures.locator("summary").tap()
+    expect(failures.locator("tbody tr").first).to_be_visible()
+    page.evaluate("refresh()")
+    expect(failures.locator("tbody tr").first).to_be_visible()
+    waits = page.locator("details.tuck").filter(has=page.get_by_role("heading", name="Wait"))
+    waits.locator("summary").tap()
+    expect(waits.locator("canvas")).to_be_visible()
+    wide = page.evaluate("document.querySelector('#plot-wait canvas').getBoundingClientRect().width")
+    assert wide > 250, "a plot that was folded is as wide as its panel"
+
+
+def test_a_wide_screen_folds_nothing(watched: Watched, shop: Served) -> None:
+    page = watched.open(shop.url + "/")
+    expect(page.locator("details.tuck summary").first).to_be_hidden()
+    for title in ("Wait", "Run", "Failures by exception", "Late"):
+        expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    expect(page.locator("#plot-wait canvas")).to_be_visible()
+
+
 def test_a_figure_leads_to_the_search_that_explains_it(watched: Watched, shop: Served) -> None:
     page = watched.open(shop.url + "/")
     page.locator("table a", has_text="GatewayTimeout").first.click()
