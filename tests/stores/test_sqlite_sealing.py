@@ -27,12 +27,12 @@ from umbel.model.query import Compare, Field, Op, Page
 from umbel.model.search import parse
 from umbel.retention import Retention
 from umbel.stores.base import Surveying
-from umbel.stores.cells import decode_cells
-from umbel.stores.sqlite import SqliteReader, SqliteWriter, sealing
+from umbel.stores.sqlite import SqliteReader, SqliteWriter, sealing, vectors
 from umbel.stores.sqlite.bitmaps import Bitmaps, Kind, bits_of, key_of, number_of, positions_of
 from umbel.stores.sqlite.blocks import SQL
 from umbel.stores.sqlite.grams import Grams, grams_of, match_of
 from umbel.stores.sqlite.seal import seal
+from umbel.stores.sqlite.vectors import MARK, unpack
 
 NOW = START + 10_000
 BATCHES = history()[:60]
@@ -95,7 +95,7 @@ def tens_and_minutes(file: Path) -> tuple[Counter[object], Counter[object]]:
     minutes: Counter[object] = Counter()
     with closing(sqlite3.connect(file)) as segment:
         for step, at, name, cells in segment.execute("SELECT * FROM rollup WHERE step IN (60, 600)"):
-            for code, count in decode_cells(cells).items():
+            for code, count in unpack(cells).items():
                 (tens if step == 600 else minutes)[at * step // 600, name, code] += count
     return tens, minutes
 
@@ -399,3 +399,23 @@ def test_bounds_of_durations_find_the_same_in_segments_that_were_sealed_with_bit
                     older.execute("DELETE FROM bitmap WHERE key = ?", (key_of(kind, value),))
     store.reader = SqliteReader(store.path, budget=60.0)
     assert found() == now
+
+
+def test_rollups_of_a_sealed_segment_are_packed_and_late_events_correct_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectors, "FEWEST", 1)
+    store.fill()
+    store.settle(all_but_newest(store))
+    check(store.reader, EVENTS, SPAN)
+    file = store.path.with_name("umbel.db.segments") / "000001-1.db"
+    with closing(sqlite3.connect(file)) as sealed:
+        assert {row[0][0] for row in sealed.execute("SELECT cells FROM rollup")} == {MARK}
+    # Another time and another end: what the tasks added before is taken back from packed rows.
+    late: list[AnyEvent] = [
+        TaskFailed(hostname="new@w", pid=9, timestamp=NOW, uuid=id_, exception="ValueError('late')")
+        for id_ in sorted(fold([event for batch in BATCHES[:5] for event in batch]))
+    ]
+    store.writer.write(commit(late, START))
+    check(store.reader, EVENTS + late, (SPAN[0], NOW + 5_000))
+    assert tens_and_minutes(file)[0] == tens_and_minutes(file)[1]

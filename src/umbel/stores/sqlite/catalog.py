@@ -20,6 +20,7 @@ from umbel.stores.sqlite.connect import Damaged, check_header, connect_writer, g
 from umbel.stores.sqlite.connect import migrate as apply_migrations
 from umbel.stores.sqlite.meters import MeterRows
 from umbel.stores.sqlite.segment import SegmentInfo
+from umbel.stores.sqlite.vectors import Sums
 
 #: Rows kept of each kind; the oldest go first.
 LEDGER_ROWS: Final = 50_000
@@ -225,10 +226,10 @@ class Catalog:
         with guard(self.file):
             return {day for (day,) in self._connection.execute(_SQL["days"])}
 
-    def put_day(self, day: int, names: Mapping[str, Mapping[int, int]] | None) -> None:
+    def put_day(self, day: int, names: Sums | None) -> None:
         """Note the sums of a day by name, or that there are too many of them."""
         self._connection.execute(_SQL["put_day"], (day, names is not None))
-        rows = ((day, name, _pack(cells)) for name, cells in (names or {}).items())
+        rows = ((day, name, cells) for name, cells in (names.packed() if names else ()))
         self._connection.executemany(_SQL["put_day_rollup"], rows)
 
     def missing_block(self, longest: int) -> tuple[int, int] | None:
@@ -241,10 +242,10 @@ class Catalog:
         """The sums of a day or a block by name, packed."""
         return self._connection.execute(_SQL["unit_rollups"], (first, days)).fetchall()
 
-    def put_block(self, first: int, days: int, names: Mapping[str, Mapping[int, int]]) -> None:
+    def put_block(self, first: int, days: int, names: Sums) -> None:
         """Note the sums of a block by name."""
         self._connection.execute(_SQL["put_block"], (first, days))
-        rows = ((first, days, name, _pack(cells)) for name, cells in names.items())
+        rows = ((first, days, name, cells) for name, cells in names.packed())
         self._connection.executemany(_SQL["put_block_rollup"], rows)
 
     def hours(self, since: int) -> set[int]:
@@ -252,10 +253,10 @@ class Catalog:
         with guard(self.file):
             return {first for (first,) in self._connection.execute(_SQL["hours"], (since,))}
 
-    def put_hours(self, first: int, hours: int, names: Mapping[str, Mapping[int, int]] | None) -> None:
+    def put_hours(self, first: int, hours: int, names: Sums | None) -> None:
         """Note the sums of some hours by name, or that there are too many of them."""
         self._connection.execute(_SQL["put_hours"], (first, hours, names is not None))
-        rows = ((first, hours, name, _pack(cells)) for name, cells in (names or {}).items())
+        rows = ((first, hours, name, cells) for name, cells in (names.packed() if names else ()))
         self._connection.executemany(_SQL["put_hours_rollup"], rows)
 
     def missing_hours(self, longest: int) -> tuple[int, int] | None:

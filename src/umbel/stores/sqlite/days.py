@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from umbel.model.series import DAY
-from umbel.stores.cells import Cells, add_named, add_packed
 from umbel.stores.sqlite.catalog import Catalog
 from umbel.stores.sqlite.segment import SegmentInfo
 from umbel.stores.sqlite.shelf import Shelf
+from umbel.stores.sqlite.vectors import Sums
 
 MINUTES: Final = 1_440
 #: Names that a day may have for its sums to be kept, and days of one segment that are summed.
@@ -31,10 +31,10 @@ def fold_one(catalog: Catalog, shelf: Shelf) -> None:
     if day is None:
         _fold_block(catalog)
         return
-    names: dict[str, Cells] = {}
+    names = Sums()
     for info in infos:
         if _touches(info, day):
-            add_named(names, shelf.open(info.number).sums(DAY, day, day + 1))
+            names.add(shelf.open(info.number).sums(DAY, day, day + 1))
     shelf.trim()
     with catalog.transaction():
         catalog.put_day(day, names if len(names) <= NAMES else None)
@@ -46,10 +46,10 @@ def _fold_block(catalog: Catalog) -> None:
     if found is None:
         return
     first, days = found
-    names: dict[str, Cells] = {}
+    names = Sums()
     with catalog.transaction():
         for half in (first, first + days // 2):
-            add_packed(names, catalog.unit(half, days // 2))
+            names.add(catalog.unit(half, days // 2))
         catalog.put_block(first, days, names)
 
 

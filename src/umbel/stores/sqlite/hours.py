@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Final
 
 from umbel.model.series import HOUR, MINUTE
-from umbel.stores.cells import Cells, add_named, add_packed
 from umbel.stores.sqlite.catalog import Catalog
 from umbel.stores.sqlite.days import NAMES
 from umbel.stores.sqlite.segment import SegmentInfo
 from umbel.stores.sqlite.shelf import Shelf
+from umbel.stores.sqlite.vectors import Sums
 
 #: Hours of the shortest and the longest sum.
 SHORTEST: Final = 2
@@ -30,10 +30,10 @@ def fold_one(catalog: Catalog, shelf: Shelf) -> None:
     if pair is None:
         _fold_halves(catalog)
         return
-    names: dict[str, Cells] = {}
+    names = Sums()
     for info in infos:
         if pair in _pairs(info):
-            add_named(names, shelf.open(info.number).sums(HOUR, pair * SHORTEST, (pair + 1) * SHORTEST))
+            names.add(shelf.open(info.number).sums(HOUR, pair * SHORTEST, (pair + 1) * SHORTEST))
     shelf.trim()
     with catalog.transaction():
         catalog.put_hours(pair * SHORTEST, SHORTEST, names if len(names) <= NAMES else None)
@@ -62,8 +62,8 @@ def _fold_halves(catalog: Catalog) -> None:
     if found is None:
         return
     first, hours = found
-    names: dict[str, Cells] = {}
+    names = Sums()
     with catalog.transaction():
         for half in (first, first + hours // 2):
-            add_packed(names, catalog.hours_unit(half, hours // 2))
+            names.add(catalog.hours_unit(half, hours // 2))
         catalog.put_hours(first, hours, names)

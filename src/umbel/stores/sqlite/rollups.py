@@ -11,8 +11,9 @@ from typing import Final
 from umbel.model.rollup import RUN, WAIT, Contribution, Series
 from umbel.model.series import DAY, HOUR, MINUTE, TEN_MINUTES
 from umbel.model.usual import Alike
-from umbel.stores.cells import Cells, decode_cells, pack_cells
+from umbel.stores.cells import Cells, pack_cells
 from umbel.stores.sqlfile import load
+from umbel.stores.sqlite.vectors import unpack
 from umbel.stores.sqlite.words import WordWriter
 
 #: The name that stands for all of them.
@@ -161,7 +162,7 @@ class Rollups:
         cells = self._kept.get(row)
         if cells is None:
             found = self._connection.execute(_SQL["rollup"], row).fetchone()
-            cells = self._kept[row] = decode_cells(found[0]) if found else {}
+            cells = self._kept[row] = unpack(found[0]) if found else {}
             self._kept_cells += len(cells) + 1
         return cells
 

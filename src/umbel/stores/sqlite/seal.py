@@ -22,13 +22,14 @@ from umbel.stores.sqlite.bundles import Bundles, has_bundles
 from umbel.stores.sqlite.connect import guard, migrate
 from umbel.stores.sqlite.files import delete
 from umbel.stores.sqlite.segment import MIGRATIONS
+from umbel.stores.sqlite.vectors import pack, unpack
 
 #: Bytes of index entries that are sorted in memory before they are written.
 HASH_BYTES: Final = 32 * 1024 * 1024
 #: Steps of SQLite's machine between two looks at whether to go on.
 LOOK: Final = 200_000
 #: Tables that are taken over as they are.
-_SAME: Final = ("segment", "word", "rollup", "exception")
+_SAME: Final = ("segment", "word", "exception")
 
 log: Final = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ def _write(
     execute("BEGIN")
     for table in _SAME:
         execute(f"INSERT INTO main.{table} SELECT * FROM old.{table}")  # noqa: S608 - names of ours
+    connection.create_function("packed", 1, lambda cells: pack(unpack(cells)), deterministic=True)
+    execute(SQL["copy_rollups"])
     tens.make(connection)
     first_n, tasks = execute("SELECT first_n, tasks FROM main.segment").fetchone()
     _cut_off(connection, retention, now)

@@ -55,6 +55,10 @@ INSERT INTO main.task SELECT t.* FROM old.task AS t WHERE NOT EXISTS (
     SELECT 1 FROM cutoff AS c WHERE c.state = t.state AND c.name IS t.name AND coalesce(t.updated_at, t.finished_at) < c.before
 ) ORDER BY t.n;
 
+-- name: copy_rollups
+-- Packed as what is written seldom; see vectors.py.
+INSERT INTO main.rollup (step, at, name, cells) SELECT step, at, name, packed(cells) FROM old.rollup;
+
 -- name: put_tally
 INSERT INTO tally (name, state, count, last_at)
 SELECT coalesce(name, 0), state, count(*), max(coalesce(updated_at, finished_at)) FROM main.task NOT INDEXED GROUP BY 1, 2;

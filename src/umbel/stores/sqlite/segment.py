@@ -15,7 +15,6 @@ from umbel.model.rollup import contribution
 from umbel.model.task import ENDED
 from umbel.model.usual import Alike
 from umbel.stores import migrate
-from umbel.stores.cells import Cells, decode_cells
 from umbel.stores.sqlfile import load
 from umbel.stores.sqlite.blocks import SQL, Blocks, Record
 from umbel.stores.sqlite.bundles import FEWEST, Bundles, Row, pack_bundle
@@ -165,11 +164,10 @@ class Segment:
         with guard(self.file):
             return self._connection.execute(SQL["tally"]).fetchall()
 
-    def sums(self, step: int, first: int, end: int) -> list[tuple[str, Cells]]:
-        """What its tasks have added to some hours or days (since the epoch; `step` in seconds), each by name."""
+    def sums(self, step: int, first: int, end: int) -> list[tuple[str, bytes]]:
+        """What its tasks have added to some hours or days (since the epoch; `step` in seconds) by name, packed."""
         with guard(self.file):
-            rows = self._connection.execute(_SQL["sums"], (step, first, end)).fetchall()
-        return [(name, decode_cells(cells)) for name, cells in rows]
+            return self._connection.execute(_SQL["sums"], (step, first, end)).fetchall()
 
     def begin(self) -> None:
         """Begin a transaction, unless one has begun."""

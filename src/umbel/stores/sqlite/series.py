@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from math import ceil, floor
 from typing import Final
 
 from umbel.model.rollup import RollupPoint
-from umbel.model.series import DAY, HOUR, MINUTE, TEN_MINUTES, cover, point, spans
+from umbel.model.series import DAY, HOUR, MINUTE, TEN_MINUTES, cover, spans
 from umbel.stores.base import ExceptionCount
-from umbel.stores.cells import Cells, add, add_packed, decode_cells
 from umbel.stores.sqlite.sessions import SQL, Listed, OpenSegment, Session
+from umbel.stores.sqlite.vectors import Sum, Sums
 
 #: Rows of one kind: step, first, end.
 Span = tuple[int, int, int]
@@ -22,19 +23,19 @@ _SUMS: Final = {DAY: (6, "units", "unit_rollups"), HOUR: (7, "hours", "hours_rol
 
 def series(session: Session, start: float, end: float, step: int, name: str | None) -> list[RollupPoint]:
     """One point for each span of `step` seconds that has anything, by time."""
-    points: dict[int, Cells] = {}
+    points: defaultdict[int, Sum] = defaultdict(Sum)
     statement, parameters = (SQL["rollup_all"], ()) if name is None else (SQL["rollup_name"], (name,))
     for _, segment in _segments(session, start, end):
         for level, first, last in _kept(segment, spans(start, end, step, _STEPS)):
             for at, cells in segment.connection.execute(statement, (level, first, last, *parameters)):
-                add(points.setdefault(at * level // step * step, {}), decode_cells(cells))
-    found = (point(at, name or "", points[at]) for at in sorted(points))
+                points[at * level // step * step].add(cells)
+    found = (points[at].point(at, name or "") for at in sorted(points))
     return [one for one in found if one.counts or one.wait or one.run]
 
 
 def by_name(session: Session, start: float, end: float) -> list[RollupPoint]:
     """One point for each name, by name."""
-    names: dict[str, Cells] = {}
+    names = Sums()
     asked = _summed(session, spans(start, end, DAY, _STEPS), names)
     for listed, segment in _segments(session, start, end):
         for level, first, last in _kept(segment, asked):
@@ -42,9 +43,8 @@ def by_name(session: Session, start: float, end: float) -> list[RollupPoint]:
             if listed.last_minute < first * minutes or listed.first_minute >= last * minutes:
                 continue
             rows = segment.connection.execute(SQL["rollup_names"], (level, first, last))
-            add_packed(names, ((segment.word(name), cells) for name, cells in rows))
-    found = (point(int(start), name, names[name]) for name in sorted(names))
-    return [one for one in found if one.counts or one.wait or one.run]
+            names.add((segment.word(name), cells) for name, cells in rows)
+    return [one for one in names.points(int(start)) if one.counts or one.wait or one.run]
 
 
 def _kept(segment: OpenSegment, asked: list[Span]) -> list[Span]:
@@ -58,7 +58,7 @@ def _kept(segment: OpenSegment, asked: list[Span]) -> list[Span]:
     ]
 
 
-def _summed(session: Session, asked: list[Span], names: dict[str, Cells]) -> list[Span]:
+def _summed(session: Session, asked: list[Span], names: Sums) -> list[Span]:
     """Add the sums of days and hours that have been worked out; the spans that are left for the segments."""
     left = []
     for level, first, last in asked:
@@ -69,7 +69,7 @@ def _summed(session: Session, asked: list[Span], names: dict[str, Cells]) -> lis
         sums, gaps = cover(first, last, session.query(units, first, last))
         left += [(level, *gap) for gap in gaps]
         for at, length in sums:
-            add_packed(names, session.query(rollups, at, length))
+            names.add(session.query(rollups, at, length))
     return left
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 from umbel.model.series import MINUTE, TEN_MINUTES
-from umbel.stores.cells import Cells, add, decode_cells, pack_cells
 from umbel.stores.sqlfile import load
+from umbel.stores.sqlite.vectors import Sum, pack
 
 #: Minutes of a row.
 MINUTES: Final = TEN_MINUTES // MINUTE
@@ -24,8 +25,8 @@ def make(connection: sqlite3.Connection) -> None:
         return
     rows = connection.cursor().execute(_SQL["minutes"], (MINUTE,))
     for at, minutes in groupby(rows, lambda row: row[0] // MINUTES):
-        names: dict[int, Cells] = {}
+        names: defaultdict[int, Sum] = defaultdict(Sum)
         for _, name, cells in minutes:
-            add(names.setdefault(name, {}), decode_cells(cells))
-        sums = [(TEN_MINUTES, at, name, pack_cells(cells)) for name, cells in names.items()]
+            names[name].add(cells)
+        sums = [(TEN_MINUTES, at, name, pack(found.cells())) for name, found in names.items()]
         connection.executemany(_SQL["put_rollup"], sums)

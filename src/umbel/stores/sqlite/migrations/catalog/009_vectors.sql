@@ -1,0 +1,2 @@
+-- Nothing of the catalog's tables changes. Sums and the rollups of sealed segments are in a form that is quicker to add up now
+-- (vectors.py), beside maps of earlier ones: a reader that knows only maps must not read this store.
