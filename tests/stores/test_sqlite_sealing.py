@@ -27,9 +27,9 @@ from umbel.model.query import Compare, Field, Op, Page
 from umbel.model.search import parse
 from umbel.retention import Retention
 from umbel.stores.base import Surveying
-from umbel.stores.sqlite import SqliteReader, SqliteWriter, sealing, vectors
+from umbel.stores.sqlite import SqliteReader, SqliteWriter, sealing, sessions, vectors
 from umbel.stores.sqlite.bitmaps import Bitmaps, Kind, bits_of, key_of, number_of, positions_of
-from umbel.stores.sqlite.blocks import SQL
+from umbel.stores.sqlite.blocks import SQL, Blocks
 from umbel.stores.sqlite.grams import Grams, grams_of, match_of
 from umbel.stores.sqlite.seal import seal
 from umbel.stores.sqlite.vectors import MARK, unpack
@@ -292,18 +292,80 @@ def test_a_search_that_takes_too_long_is_interrupted_and_goes_on(tmp_path: Path,
     store.fill()
     store.settle(all_but_newest(store))
     hasty = SqliteReader(store.path, budget=0.0)
-    where = Compare(Field.ARGS, Op.CONTAINS, "no")
+    where = Compare(Field.RESULT, Op.CONTAINS, "1")
     cursor, rounds, found = "", 0, 0
     while True:
-        page = hasty.tasks(where, Page(50, cursor))
+        page = hasty.tasks(where, Page(500, cursor))
         rounds, found = rounds + 1, found + len(page.items)
         if page.next is None:
             break
         assert page.covered_since is not None
         cursor = page.next
     assert rounds > 1
-    assert found == len(all_tasks(store.reader, where, 50))
+    assert found == len(all_tasks(store.reader, where, 50)) > 100
     hasty.close()
+
+
+class Ticking(ManualClock):
+    """Each look at it takes a second."""
+
+    def monotonic(self) -> float:
+        self.advance(1.0)
+        return super().monotonic()
+
+
+def test_a_search_leaves_nothing_out_wherever_it_is_interrupted(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.fill()
+    store.settle(all_but_newest(store))
+    # Also where a segment is opened.
+    monkeypatch.setattr(sessions, "LOOK", 5)
+    where = Compare(Field.RESULT, Op.CONTAINS, "1")
+    expected = [task.id for task in all_tasks(store.reader, where, 50)]
+    assert len(expected) > 100
+    for budget in range(3, 120, 3):
+        hasty = SqliteReader(store.path, clock=Ticking(), budget=budget)
+        found, cursor = [], ""
+        while True:
+            page = hasty.tasks(where, Page(50, cursor))
+            found += [task.id for task in page.items]
+            if page.next is None:
+                break
+            cursor = page.next
+        hasty.close()
+        assert found == expected
+    assert "left out" not in caplog.text
+
+
+def test_a_search_leaves_nothing_out_where_a_function_of_its_statement_is_interrupted(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.fill()
+    store.settle(all_but_newest(store))
+    where = Compare(Field.RESULT, Op.CONTAINS, "1")
+    expected = [task.id for task in all_tasks(store.reader, where, 50)]
+    clock = ManualClock()
+    field, asked = Blocks.field, 0
+
+    def interrupted(self: Blocks, position: int, number: int) -> object:
+        nonlocal asked
+        asked += 1
+        if asked == 100:
+            clock.advance(2.0)
+            raise sqlite3.OperationalError("interrupted")
+        return field(self, position, number)
+
+    monkeypatch.setattr(Blocks, "field", interrupted)
+    hasty = SqliteReader(store.path, clock=clock, budget=1.0)
+    page = hasty.tasks(where, Page(500))
+    assert not page.complete
+    found = [task.id for task in page.items]
+    assert page.next is not None
+    found += [task.id for task in hasty.tasks(where, Page(500, page.next)).items]
+    hasty.close()
+    assert found == expected
+    assert "left out" not in caplog.text
 
 
 def test_positions_come_back_from_bits_in_either_order() -> None:

@@ -206,7 +206,9 @@ class Scan:
         try:
             return question(segment)
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            code = getattr(error, "sqlite_errorcode", 0)
+            # Of what a function of ours asks, SQLite only says that the function failed.
+            if code == sqlite3.SQLITE_INTERRUPT or (code == sqlite3.SQLITE_ERROR and self.is_late()):
                 raise OutOfTime from error
             self.session.spoil(number, error)
             return None

@@ -222,8 +222,9 @@ class Session:
                 found = None
             if found is None:
                 connection = connect_reader(file, cache_kib=CACHE_KIB)
-                connection.set_progress_handler(self._look, LOOK)
                 found = OpenSegment(connection, identity, self._looks)
+                # From here on: what is interrupted before would look like a file that cannot be read.
+                connection.set_progress_handler(self._look, LOOK)
         except FileNotFoundError:
             return None
         except sqlite3.Error as error:
