@@ -418,3 +418,29 @@ def test_counters_add_up_to_the_same_however_many_notes_of_commits_wait(tmp_path
     assert reader.meters().runs["add", "w1@a"].buckets[7] == count
     reader.close()
     writer.close()
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_a_record_that_is_written_while_it_is_read_is_the_one_before_or_the_one_after(
+    tmp_path: Path, moment: int
+) -> None:
+    failed = TaskFailed(hostname="w1@a", pid=1, timestamp=START + 9, uuid="t", exception="E()")
+    writer, reader = SqliteWriter(tmp_path / "umbel.db"), SqliteReader(tmp_path / "umbel.db")
+    writer.open()
+    writer.write(commit(task_events("t")[:-1]))
+    before = reader.task("t")
+    (segment,) = reader._sessions._idle[0]._segments.values()
+    asked: list[str] = []
+
+    def meanwhile(statement: str) -> None:
+        asked.append(statement)
+        if len(asked) == moment:
+            writer.write(commit([failed]))
+
+    segment.connection.set_trace_callback(meanwhile)
+    found = reader.task("t")
+    segment.connection.set_trace_callback(None)
+    after = reader.task("t")
+    assert found in (before, after)
+    writer.close()
+    reader.close()

@@ -65,6 +65,7 @@ def test_a_failure_of_ours_is_a_page_too(stage: Stage) -> None:
     with stage.client() as client:
         answer = client.get("/workers")
     assert answer.status_code == 500
+    assert answer.headers["connection"] == "close"
     assert "ZeroDivisionError" in answer.text
     assert "secret" not in answer.text
 

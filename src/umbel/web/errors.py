@@ -58,12 +58,14 @@ def _expected(request: Request, error: Exception) -> Response:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     """The server logs the error itself; a page that cannot even show this is told in one line of text."""
-    problem = Problem(500, f"Umbel failed at this: {type(error).__name__}. Its log has the details.")
+    # The server closes the connection then, and a client that asks for something else over it would meet nobody.
+    gone = {"Connection": "close"}
+    problem = Problem(500, f"Umbel failed at this: {type(error).__name__}. Its log has the details.", headers=gone)
     try:
         return tell(request, problem)
     except Exception:
         log.exception("the error page cannot be shown")
-        return PlainTextResponse(f"{problem.message}\n", 500)
+        return PlainTextResponse(f"{problem.message}\n", 500, gone)
 
 
 def _problem(error: Exception) -> Problem:

@@ -45,9 +45,6 @@ SELECT file FROM set_aside ORDER BY id DESC;
 -- name: quarantined
 SELECT count(*) FROM quarantine;
 
--- name: record
-SELECT body, args, kwargs, result, traceback FROM record WHERE n = ?;
-
 -- name: touched
 SELECT touched_at FROM segment;
 
