@@ -25,7 +25,7 @@ shared: Shared[Context] = Shared()
 
 #: Seconds that the rates look back, tasks that are counted for all of them at most, and seconds that this may take.
 RECENT: Final = 60.0
-COUNTED: Final = 20_000
+COUNTED: Final = 10_000
 WITHIN: Final = 0.03
 #: Seconds between refreshes.
 EVERY: Final = 5.0
