@@ -36,6 +36,7 @@ def test_a_worker_is_asked_and_changed_from_its_page(
     expect(page.locator("#inspected")).to_contain_text("1 m 01 s")
     if not scripts:
         page.get_by_role("link", name="Back to the worker").click()
+    page.locator("details.tuck > summary", has_text="Control").click()
     form = page.locator("form", has=page.get_by_role("button", name="Add consumer"))
     field = form.get_by_label("queue")
     field.fill("mail")

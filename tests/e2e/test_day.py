@@ -207,3 +207,29 @@ def test_a_page_prints_what_it_says_and_none_of_its_controls(watched: Watched, s
     expect(page.locator("#rows tr").first).to_be_visible()
     expect(page.locator(".facets")).to_be_hidden()
     assert page.pdf(format="A4")[:5] == b"%PDF-"
+
+
+#: Notes what a sheet of paper shows of the charts: the theme, and how wide they are.
+PRINTED: Final = """() => {
+  window.printed = [];
+  addEventListener("beforeprint", () => window.printed.push(document.documentElement.dataset.theme,
+    ...[...document.querySelectorAll(".plot canvas")].map((one) => one.getBoundingClientRect().width)));
+}"""
+
+
+@pytest.mark.parametrize("chosen", ["", "dark"])
+def test_charts_print_in_the_light_colours_and_on_the_sheet_and_are_as_before_after_it(
+    watched: Watched, shop: Served, chosen: str
+) -> None:
+    page = watched.open(shop.url + "/", color_scheme="dark")
+    page.evaluate("chosen => { if (chosen) document.documentElement.dataset.theme = chosen; }", chosen)
+    expect(page.locator("#plot-throughput canvas")).to_be_visible()
+    before = page.locator("#plot-throughput canvas").bounding_box()
+    page.evaluate(PRINTED)
+    assert page.pdf(format="A4")[:5] == b"%PDF-"
+    theme, *widths = page.evaluate("window.printed")
+    assert theme == "light"
+    assert widths
+    assert max(widths) <= 700
+    assert page.evaluate("document.documentElement.dataset.theme ?? ''") == chosen
+    assert page.locator("#plot-throughput canvas").bounding_box() == before

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, Watched
 from tests.e2e.served import Served
@@ -108,6 +108,28 @@ def test_pages_work_without_scripts(watched: Watched, shop: Served) -> None:
     page.locator("#rows a").first.click()
     expect(page.locator("h1")).to_have_text("shop.payments.charge")
     expect(page.locator("time").first).to_contain_text("UTC")
+
+
+#: Cells of the page's tables whose text is wider than they are, and figures that are cut.
+CUT = """() => [...document.querySelectorAll("td.nowrap, td.num, .tile .value")]
+  .filter((one) => one.offsetParent && one.scrollWidth > one.clientWidth + 1)
+  .map((one) => `${one.innerText}: ${one.scrollWidth} in ${one.clientWidth}`)"""
+
+
+@pytest.mark.parametrize("screen", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(
+    "path", ["/", "/tasks", "/tasks/the-story", "/workers/orders@web-1", "/names/shop.orders.place"]
+)
+def test_before_the_scripts_come_no_time_lies_over_what_stands_beside_it(
+    watched: Watched, shop: Served, path: str, screen: ViewportSize
+) -> None:
+    page = watched.open("about:blank", viewport=screen)
+    # The pages' scripts do not come; the test's own may look.
+    page.route("**/static/**/*.js", lambda route: route.abort())
+    page.goto(shop.url + path)
+    watched.forgive("ERR_FAILED")
+    expect(page.locator("time").first).to_have_text(re.compile(r"UTC$|ago$"))
+    assert page.evaluate(CUT) == []
 
 
 def test_charts_are_drawn_with_their_gaps(watched: Watched, shop: Served) -> None:

@@ -70,6 +70,33 @@ def test_a_time_on_a_page_carries_its_moment() -> None:
     assert filters.time(None) == "–"
 
 
+def test_a_time_of_the_same_day_does_without_the_day() -> None:
+    at = 1_750_000_000.25
+    assert ">15:06:40 UTC</time>" in filters.time(at, at + 3_600)
+    assert 'title="2025-06-15 15:06:40 UTC"' in filters.time(at, at + 3_600)
+    assert ">15:06:40.250 UTC</time>" in filters.moment(at, at + 3_600)
+    for later in (12 * 3_600, 40 * 86_400, 365 * 86_400):
+        assert ">2025-06-15 15:06:40 UTC</time>" in filters.time(at, at + later)
+
+
+@pytest.mark.parametrize(
+    ("passed", "text"),
+    [
+        (0, "0 s ago"),
+        (59.4, "59 s ago"),
+        (125, "2 m 5 s ago"),
+        (794, "13 m ago"),
+        (3_725, "1 h 2 m ago"),
+        (93_600, "1 d 2 h ago"),
+        (-12, "in 12 s"),
+    ],
+)
+def test_how_long_ago_reads_as_the_script_counts_it(passed: float, text: str) -> None:
+    assert filters.since(1_750_000_000.0, 1_750_000_000.0 + passed) == text
+    if passed >= 0:
+        assert filters.since(1_750_000_000.0, 1_750_000_000.0 + passed, "due") == f"due {text}"
+
+
 @pytest.mark.parametrize(
     ("a_second", "text"), [(0.0, "0"), (250.0, "250/s"), (1.25, "1.2/s"), (0.5, "30.0/min"), (4 / 900, "16.0/h")]
 )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from umbel.model.task import rfc3339
@@ -23,21 +25,60 @@ def utc(seconds: float | None) -> str:
     return ABSENT if not seconds else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def time(seconds: float | None) -> str:
-    """A `<time>` element in UTC, which the page's script turns into the browser's zone."""
+def time(seconds: float | None, now: float | None = None) -> str:
+    """A `<time>` element in UTC, without the day if that is `now`'s; the script puts it into the browser's zone."""
     if not seconds:
         return ABSENT
     shown = utc(seconds)
-    # Both are digits and signs of ours: to have each of hundreds escaped costs as much as all else about them.
-    return Markup(f'<time datetime="{rfc3339(seconds)}" title="{shown}">{shown}</time>')  # noqa: S704 - nothing to escape
+    return _element(seconds, shown, _of_day(shown, seconds, now))
 
 
-def moment(seconds: float | None) -> str:
+def moment(seconds: float | None, now: float | None = None) -> str:
     """As `time`, with milliseconds: for moments that stand beside others of the same second."""
     if not seconds:
         return ABSENT
     shown = f"{utc(seconds).removesuffix(' UTC')}.{int(seconds * 1000) % 1000:03d} UTC"
-    return Markup('<time datetime="{}" title="{}" data-fine>{}</time>').format(rfc3339(seconds), shown, shown)
+    return _element(seconds, shown, _of_day(shown, seconds, now), " data-fine")
+
+
+def _element(seconds: float, title: str, text: str, mark: str = "") -> str:
+    # All are digits and signs of ours: to have each of hundreds escaped costs as much as all else about them.
+    return Markup(f'<time datetime="{rfc3339(seconds)}" title="{title}"{mark}>{text}</time>')  # noqa: S704 - nothing to escape
+
+
+def _of_day(text: str, seconds: float, now: float | None) -> str:
+    """The text without its day where that is the day of `now`."""
+    return text[11:] if now is not None and seconds // _DAY == now // _DAY else text
+
+
+def since(seconds: float, now: float, past: str = "") -> str:
+    """How long ago it was, or when it will be, as the script goes on counting: `3 s ago`, `in 2 m 5 s`.
+
+    `past` is the word before a time that is over, such as "due".
+    """
+    passed = round(now - seconds)
+    s = abs(passed)
+    if s < 3600:
+        text = f"{s} s" if s < 60 else f"{s // 60} m {s % 60} s" if s < 600 else f"{s // 60} m"
+    else:
+        text = f"{s // 3600} h {s % 3600 // 60} m" if s < _DAY else f"{s // _DAY} d {s % _DAY // 3600} h"
+    return f"in {text}" if passed < 0 else f"{past} {text} ago".lstrip()
+
+
+@pass_context
+def _time(context: Context, seconds: float | None) -> str:
+    return time(seconds, _now(context))
+
+
+@pass_context
+def _moment(context: Context, seconds: float | None) -> str:
+    return moment(seconds, _now(context))
+
+
+def _now(context: Context) -> float | None:
+    """When the page is made; None in a part that knows nothing of its page."""
+    base = context.get("base")
+    return base.now if base else None
 
 
 def duration(seconds: float | None) -> str:
@@ -121,11 +162,12 @@ def _column(bar: Bar, height: float) -> str:
 
 
 #: Filters of every template, by name.
-FILTERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "rfc3339": rfc3339,
     "utc": utc,
-    "time": time,
-    "moment": moment,
+    "time": _time,
+    "moment": _moment,
+    "since": since,
     "duration": duration,
     "size": size,
     "number": number,

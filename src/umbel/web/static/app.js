@@ -23,7 +23,7 @@ function since(moment, past) {
   const seconds = Math.round((Date.now() - moment) / 1000);
   const ahead = seconds < 0;
   const s = Math.abs(seconds);
-  const text = s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} m ${s % 60} s`
+  const text = s < 60 ? `${s} s` : s < 600 ? `${Math.floor(s / 60)} m ${s % 60} s` : s < 3600 ? `${Math.floor(s / 60)} m`
     : s < 86400 ? `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} m` : `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
   return ahead ? `in ${text}` : `${past ? `${past} ` : ""}${text} ago`;
 }

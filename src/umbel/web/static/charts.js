@@ -239,6 +239,19 @@ window.umbelCharts = (() => {
     draw();
   }
 
+  // On paper: the light colours, and as wide as a sheet, whatever the screen has.
+  const PAPER = 690;
+  let chosen;
+  addEventListener("beforeprint", () => {
+    chosen = document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    redraw();
+    for (const { chart } of plots.values()) chart.setSize({ width: Math.min(PAPER, chart.width), height: chart.height });
+  });
+  addEventListener("afterprint", () => {
+    if (chosen === undefined) delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = chosen;
+    redraw();
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   return { draw, redraw };
 })();
