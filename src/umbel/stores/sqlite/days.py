@@ -21,16 +21,18 @@ DAYS: Final = 1_000
 BLOCK: Final = 8
 
 
-def fold_one(catalog: Catalog, shelf: Shelf) -> None:
-    """Sum one day that the newest segment has no part in, the latest first; when all are, one block of days."""
+def fold_one(catalog: Catalog, shelf: Shelf) -> bool:
+    """Sum one day that the newest segment has no part in, the latest first; when all are, one block of days.
+
+    False if there is none.
+    """
     newest = shelf.newest
     if newest is None:
-        return
+        return False
     infos = [info for number, info in shelf.infos.items() if number != newest and info.last_minute >= 0]
     day = _missing(infos, shelf.infos[newest], catalog.days())
     if day is None:
-        _fold_block(catalog)
-        return
+        return _fold_block(catalog)
     names = Sums()
     for info in infos:
         if _touches(info, day):
@@ -38,19 +40,21 @@ def fold_one(catalog: Catalog, shelf: Shelf) -> None:
     shelf.trim()
     with catalog.transaction():
         catalog.put_day(day, names if len(names) <= NAMES else None)
+    return True
 
 
-def _fold_block(catalog: Catalog) -> None:
-    """Sum the two halves of a block."""
+def _fold_block(catalog: Catalog) -> bool:
+    """Sum the two halves of a block; False if there is none."""
     found = catalog.missing_block(BLOCK)
     if found is None:
-        return
+        return False
     first, days = found
     names = Sums()
     with catalog.transaction():
         for half in (first, first + days // 2):
             names.add(catalog.unit(half, days // 2))
         catalog.put_block(first, days, names)
+    return True
 
 
 def _missing(infos: list[SegmentInfo], newest: SegmentInfo, known: set[int]) -> int | None:

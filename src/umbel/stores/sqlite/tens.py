@@ -10,7 +10,7 @@ from typing import Final
 
 from umbel.model.series import MINUTE, TEN_MINUTES
 from umbel.stores.sqlfile import load
-from umbel.stores.sqlite.vectors import Sum, pack
+from umbel.stores.sqlite.vectors import Sum
 
 #: Minutes of a row.
 MINUTES: Final = TEN_MINUTES // MINUTE
@@ -28,5 +28,5 @@ def make(connection: sqlite3.Connection) -> None:
         names: defaultdict[int, Sum] = defaultdict(Sum)
         for _, name, cells in minutes:
             names[name].add(cells)
-        sums = [(TEN_MINUTES, at, name, pack(found.cells())) for name, found in names.items()]
+        sums = [(TEN_MINUTES, at, name, found.packed()) for name, found in names.items()]
         connection.executemany(_SQL["put_rollup"], sums)

@@ -59,8 +59,9 @@ class Upkeep:
             return drop(catalog, shelf, number)
         if newest is not None:
             self._save(catalog, shelf, newest.number)
-            days.fold_one(catalog, shelf)
-            hours.fold_one(catalog, shelf)
+            # One of them: each takes a few milliseconds, for which the writer waits.
+            if not days.fold_one(catalog, shelf):
+                hours.fold_one(catalog, shelf)
             self._checkpoint(shelf, newest)
         return self.sealing.step(catalog, shelf, retention, now)
 

@@ -14,7 +14,8 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -33,13 +34,16 @@ BITS: Final = 32
 #: Bytes of a vector for each task that it counts, at most: adding one is dearer than a few codes.
 WORTH: Final = 3
 
-#: Counts of a row below which a map is as quick, and smaller.
+#: Counts of a row below which it stays a map.
 FEWEST: Final = 10
 
 #: Bytes of each count (0: codes instead of a vector), the first bucket, and the data.
 _Side = tuple[int, int, bytes]
 _NOTHING: Final[_Side] = (0, 0, b"")
 _TYPES: Final = {1: "B", 2: "H", 4: "I"}
+#: No code is as great.
+_END: Final = 2 * RUN - WAIT
+_EMPTY: Final[Cells] = {}
 _SERIES: Final = frozenset(int(series) for series in Series)
 
 _Row = tuple[dict[int, int], int, int, bytes, int, int, bytes]
@@ -49,27 +53,7 @@ _unpack: Final[Callable[[bytes], _Row]] = msgspec.msgpack.Decoder(_Row).decode
 
 def pack(cells: Mapping[int, int]) -> bytes:
     """Counts by code in the form that is quicker to add; as a map where they do not fit it or are few."""
-    if len(cells) < FEWEST:
-        return pack_cells(cells)
-    keys = sorted(cells)
-    waits, runs = bisect_left(keys, WAIT), bisect_left(keys, RUN)
-    known = _SERIES.issuperset(keys[:waits]) and (not keys or keys[-1] < RUN + BUCKETS)
-    if not known or not all(0 < count <= LARGEST for count in cells.values()):
-        return pack_cells(cells)
-    counts = {key: cells[key] for key in keys[:waits]}
-    return _pack((counts, *_side(cells, keys[waits:runs], WAIT), *_side(cells, keys[runs:], RUN)))
-
-
-def _side(cells: Mapping[int, int], keys: Sequence[int], base: int) -> _Side:
-    """The counts of waits or of runs, whose codes begin at `base`."""
-    if not keys:
-        return _NOTHING
-    counts = [cells[key] for key in keys]
-    width = next(width for width in _TYPES if max(counts) < 1 << 8 * width)
-    span = range(keys[0], keys[-1] + 1)
-    if len(span) * width <= WORTH * sum(counts):
-        return width, keys[0] - base, _bytes(_TYPES[width], map(cells.get, span, repeat(0)))
-    return 0, 0, _bytes("H", chain.from_iterable(map(repeat, keys, counts)))
+    return Sum(cells).packed()
 
 
 def unpack(data: bytes) -> Cells:
@@ -86,9 +70,9 @@ class Sum:
 
     __slots__ = ("_cells", "_codes", "_counts", "_first_run", "_first_wait", "_rows", "_runs", "_waits")
 
-    def __init__(self) -> None:
+    def __init__(self, cells: Mapping[int, int] = _EMPTY) -> None:
         #: By code: what came as maps.
-        self._cells: Cells = {}
+        self._cells = dict(cells)
         self._begin()
 
     def _begin(self) -> None:
@@ -126,7 +110,7 @@ class Sum:
             self._begin()
 
     def cells(self) -> Cells:
-        """The sum, counts by code; none that is 0 but of what was 0 in a map."""
+        """The sum, counts by code; none that is 0."""
         counts, wait, run = self._sides()
         return {
             **counts,
@@ -139,16 +123,81 @@ class Sum:
         counts, wait, run = self._sides()
         return RollupPoint(at, name, {Series(code): count for code, count in counts.items()}, wait, run)
 
+    def packed(self) -> bytes:
+        """The sum as a row, in the form that is quicker to add."""
+        few = self._few()
+        counts, *sides = self._parts(few)
+        dense = [part.dense(few) for part in sides]
+        fit = all(min(found, default=0) >= 0 and max(found, default=0) <= LARGEST for _, found in dense)
+        # Of a few counts a map is as quick, and smaller.
+        if not fit or not _SERIES.issuperset(counts) or (len(few) < FEWEST and not any(part.vector for part in sides)):
+            return pack_cells(self.cells())
+        return _pack((counts, *_side(*dense[0], WAIT), *_side(*dense[1], RUN)))
+
     def _sides(self) -> tuple[Cells, Cells, Cells]:
         """Counts by series, and of waits and runs by bucket; each ascending, those left out that are 0."""
+        few = self._few()
+        counts, wait, run = self._parts(few)
+        return counts, wait.buckets(few), run.buckets(few)
+
+    def _few(self) -> Cells:
+        """By code: what is in no vector."""
         few = dict(self._cells)
         _add(few, Counter(_numbers("H", self._codes)).items())
-        _add(few, enumerate(self._counts))
+        _add(few, filter(itemgetter(1), enumerate(self._counts)))
+        return few
+
+    def _parts(self, few: Mapping[int, int]) -> tuple[Cells, _Part, _Part]:
+        """Counts by series, and the parts of waits and of runs."""
         codes = sorted(few)
-        waits, runs = bisect_left(codes, WAIT), bisect_left(codes, RUN)
+        waits, runs, end = bisect_left(codes, WAIT), bisect_left(codes, RUN), bisect_left(codes, _END)
         counts = {code: few[code] for code in codes[:waits] if few[code]}
-        wait = _spread(self._waits, self._first_wait, few, codes[waits:runs], WAIT)
-        return counts, wait, _spread(self._runs, self._first_run, few, codes[runs:], RUN)
+        wait = _Part(WAIT, self._waits, self._first_wait, codes[waits:runs])
+        return counts, wait, _Part(RUN, self._runs, self._first_run, codes[runs:end])
+
+
+class _Part(NamedTuple):
+    """Counts of waits or of runs: those of a vector, and those of some codes, ascending."""
+
+    base: int
+    vector: int
+    #: No bucket before this one is in the vector.
+    first: int
+    codes: list[int]
+
+    def buckets(self, few: Mapping[int, int]) -> Cells:
+        """By bucket; `few` has the counts of the codes."""
+        if not self.vector:
+            return {code - self.base: few[code] for code in self.codes if few[code]}
+        first, counts = self.dense(few)
+        return {bucket: count for bucket, count in enumerate(counts, first) if count}
+
+    def dense(self, few: Mapping[int, int]) -> tuple[int, list[int]]:
+        """The first bucket, and the counts from there on."""
+        codes, base, first, counts = self.codes, self.base, self.first, []
+        if codes:
+            first = min(first, codes[0] - base)
+        if self.vector:
+            vector = self.vector >> first * BITS
+            length = -(-vector.bit_length() // BITS)
+            counts = _numbers("I", vector.to_bytes(length * BITS // 8, "little")).tolist()
+        if codes:
+            counts += repeat(0, codes[-1] - base - first + 1 - len(counts))
+            for code in codes:
+                counts[code - base - first] += few[code]
+        return first, counts
+
+
+def _side(first: int, counts: Sequence[int], base: int) -> _Side:
+    """The counts of waits or of runs, whose codes begin at `base`, as a row has them."""
+    if not counts:
+        return _NOTHING
+    greatest = max(counts)
+    width = next(width for width in _TYPES if greatest < 1 << 8 * width)
+    if len(counts) * width <= WORTH * sum(counts):
+        return width, first, _bytes(_TYPES[width], counts)
+    codes = (repeat(code, count) for code, count in enumerate(counts, base + first) if count)
+    return 0, 0, _bytes("H", chain.from_iterable(codes))
 
 
 class Sums:
@@ -169,28 +218,12 @@ class Sums:
     def packed(self) -> Iterator[tuple[str, bytes]]:
         """Each name's sum as it is stored."""
         for name, found in self._names.items():
-            yield name, pack(found.cells())
+            yield name, found.packed()
 
     def points(self, at: int) -> Iterator[RollupPoint]:
         """Each name's point of a span that begins `at`, by name."""
         for name in sorted(self._names):
             yield self._names[name].point(at, name)
-
-
-def _spread(vector: int, first: int, few: Mapping[int, int], codes: Sequence[int], base: int) -> Cells:
-    """Counts by bucket: of a vector of which `first` is the first bucket, and those of some codes."""
-    if not vector:
-        return {code - base: few[code] for code in codes if few[code]}
-    if codes:
-        first = min(first, codes[0] - base)
-    vector >>= first * BITS
-    length = -(-vector.bit_length() // BITS)
-    counts = _numbers("I", vector.to_bytes(length * BITS // 8, "little")).tolist()
-    if codes:
-        counts += repeat(0, codes[-1] - base - first + 1 - length)
-        for code in codes:
-            counts[code - base - first] += few[code]
-    return {bucket: count for bucket, count in enumerate(counts, first) if count}
 
 
 def _add(into: Cells, counts: Iterable[tuple[int, int]]) -> None:
