@@ -38,6 +38,10 @@ class Grams:
         self._starts: list[bytes] = []
         self._ends: list[bytes] = []
         self._pages: list[int] = []
+        has_left_out = connection.execute(SQL["has_left_out"]).fetchone()[0]
+        rows = connection.execute(SQL["left_out"]) if has_left_out else ()
+        #: Entries that it may lack though a text has them, in lower case.
+        self._left_out = frozenset(gram for (gram,) in rows)
         before, page = b"", 0
         for term, first in connection.execute(SQL["gram_pages"]):
             if first - page > 1:
@@ -54,6 +58,9 @@ class Grams:
 
     def choose(self, grams: Sequence[str]) -> list[str]:
         """Of the entries that a text must have, those worth looking up, the rarest first; none where none is."""
+        if self._left_out:
+            # They are of ASCII, as is what is left out of a text: other letters that FTS5 takes for those do no harm.
+            grams = [gram for gram in grams if gram.lower() not in self._left_out]
         if len(grams) > CHOICE:
             grams = [grams[len(grams) * at // CHOICE] for at in range(CHOICE)]
         costs = [self.pages(gram) for gram in grams]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from umbel.errors import StoreError
 from umbel.private import private_file
@@ -21,6 +21,7 @@ from umbel.stores.sqlite.blocks import SQL, Blocks, Record, pack_blocks
 from umbel.stores.sqlite.bundles import Bundles, has_bundles
 from umbel.stores.sqlite.connect import guard, migrate
 from umbel.stores.sqlite.files import delete
+from umbel.stores.sqlite.fragments import SAMPLE, Fragments, fragments_of
 from umbel.stores.sqlite.segment import MIGRATIONS
 from umbel.stores.sqlite.vectors import pack, unpack
 
@@ -142,11 +143,12 @@ def _cut_off(connection: sqlite3.Connection, retention: Retention, now: float) -
 
 def _write_records(connection: sqlite3.Connection, first_n: int, gone: Callable[[], bool], *, grams: bool) -> None:
     texts: list[tuple[int, str]] = []
+    fragments = _left_out(connection, first_n) if grams else None
 
     def records() -> Iterator[tuple[int, Record]]:
-        for n, exception, record in _records(connection, first_n):
-            if grams:
-                texts.append((n, "\n".join([*record[1:], exception or ""]).replace("\0", "\n")))
+        for n, exception, record in _records(connection, first_n, connection.cursor().execute(SQL["records"])):
+            if fragments is not None:
+                texts.append((n, fragments.without(_text(record, exception))))
             yield n - first_n, record
 
     for block in pack_blocks(records()):
@@ -160,12 +162,29 @@ def _write_records(connection: sqlite3.Connection, first_n: int, gone: Callable[
         connection.execute("INSERT INTO grams (grams) VALUES ('optimize')")
 
 
-def _records(connection: sqlite3.Connection, first_n: int) -> Iterator[tuple[int, str | None, Record]]:
-    """Every record by ascending n, with its task's exception: those that have rows, the others as they are kept."""
+def _text(record: Record, exception: str | None) -> str:
+    """What is searched of a task."""
+    return "\n".join([*record[1:], exception or ""]).replace("\0", "\n")
+
+
+def _left_out(connection: sqlite3.Connection, first_n: int) -> Fragments:
+    """What the index of texts leaves out, noted in the new file."""
+    count = connection.execute("SELECT count(*) FROM main.task").fetchone()[0]
+    rows = connection.cursor().execute(SQL["sample"], (max(1, count // SAMPLE),))
+    sample = [_text(record, exception) for _, exception, record in _records(connection, first_n, rows)]
+    found = Fragments(fragments_of(sample))
+    connection.executemany(SQL["put_left_out"], [(gram,) for gram in found.grams])
+    return found
+
+
+def _records(
+    connection: sqlite3.Connection, first_n: int, rows: Iterable[tuple[Any, ...]]
+) -> Iterator[tuple[int, str | None, Record]]:
+    """The records of some rows, with their tasks' exceptions: those that have rows, the others as they are kept."""
     was_sealed = connection.execute("SELECT count(*) FROM old.sqlite_schema WHERE name = 'block'").fetchone()[0]
     blocks = Blocks(connection, "old") if was_sealed else None
     bundles = Bundles(connection, "old") if not was_sealed and has_bundles(connection, "old") else None
-    for n, *row, exception in connection.cursor().execute(SQL["records"]):
+    for n, *row, exception in rows:
         record: Record | None = row
         if row[0] is None:
             record = blocks.record(n - first_n) if blocks else bundles.record(n) if bundles else None

@@ -37,6 +37,10 @@ CREATE TABLE zone (
 DROP INDEX IF EXISTS task_name;
 DROP INDEX IF EXISTS task_open;
 CREATE INDEX task_root ON task (root) WHERE root IS NOT NULL;
+-- Entries that the index of texts may lack though a text has them; see fragments.py.
+CREATE TABLE left_out (
+    gram TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
 
 -- name: grams
 CREATE VIRTUAL TABLE grams USING fts5 (texts, content = '', columnsize = 0, detail = none, tokenize = 'trigram');
@@ -81,6 +85,20 @@ INSERT INTO bitmap (key, data) VALUES (?, ?);
 
 -- name: put_grams
 INSERT INTO grams (rowid, texts) VALUES (?, ?);
+
+-- name: sample
+-- Some records evenly spread, as `records`.
+SELECT t.n, r.body, r.args, r.kwargs, r.result, r.traceback, t.exception
+FROM main.task AS t LEFT JOIN old.record AS r ON r.n = t.n WHERE t.n % ? = 0 ORDER BY t.n;
+
+-- name: put_left_out
+INSERT INTO left_out (gram) VALUES (?);
+
+-- name: has_left_out
+SELECT count(*) FROM sqlite_schema WHERE name = 'left_out';
+
+-- name: left_out
+SELECT gram FROM left_out;
 
 -- name: block
 SELECT data FROM {schema}.block WHERE k = ?;

@@ -1,0 +1,2 @@
+-- Nothing of the catalog's tables changes. Indexes of texts of segments that are sealed from now on leave out what most texts
+-- share (fragments.py): a reader that looks for all that a text has would find too little, and must not read this store.
