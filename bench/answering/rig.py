@@ -24,6 +24,8 @@ from versus.servers import Program, Redis, free_port, get, until
 
 #: Seconds between two heartbeats of a worker.
 BEAT: Final = 2.0
+#: Seconds of silence after which the web may have closed a connection.
+IDLE: Final = 2.0
 #: More events than any measurement lasts for.
 ENDLESS: Final = 1 << 40
 _AHEAD: Final = Path(__file__).with_name("ahead.py")
@@ -45,14 +47,19 @@ class Umbel:
         self.port = port
         self._web = web
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._asked = 0.0
 
     def ask(self, path: str) -> Answer:
         """Ask for a page as a browser does."""
+        if time.monotonic() - self._asked > IDLE:
+            # It is opened anew with the next question.
+            self._connection.close()
         before, began = self._spent(), time.perf_counter()
         self._connection.request("GET", path, headers={"Accept": "text/html"})
         answer = self._connection.getresponse()
         body = answer.read()
         wall = time.perf_counter() - began
+        self._asked = time.monotonic()
         return Answer(answer.status, wall * 1e3, (self._spent() - before) * 1e3, len(body))
 
     def json(self, path: str) -> Any:

@@ -28,7 +28,7 @@ Cell = tuple[str, str]
 CELLS: Final = 1_000
 EACH: Final = 20
 WITHIN: Final = 0.02
-SECONDS: Final = 0.04
+SECONDS: Final = 0.025
 #: Cells that are remembered, and seconds for which they are, unless another number of their failures is counted.
 KEPT: Final = 2_000
 AGE: Final = 600.0
