@@ -67,6 +67,15 @@ def test_a_queue_that_grows_says_so(stage: Stage, now: float) -> None:
     assert (rows(stage)["mail"].grows, rows(stage)["mail"].drained_in) == (True, None)
 
 
+def test_a_queue_that_keeps_pace_neither_grows_nor_drains(stage: Stage, now: float) -> None:
+    for n in range(50):
+        stage.commit(success(f"done-{n}"))
+    # The one task more that was sent in this minute is under way.
+    stage.commit([sent("under-way")])
+    stage.queues = Depths(QueueDepth("mail", ready=1))
+    assert (rows(stage)["mail"].grows, rows(stage)["mail"].drained_in) == (False, None)
+
+
 def test_an_empty_queue_neither_grows_nor_drains(stage: Stage, now: float) -> None:
     stage.commit([sent("a")])
     stage.queues = Depths(QueueDepth("mail", ready=0))

@@ -26,6 +26,8 @@ shared: Shared[Context] = Shared()
 #: Seconds that the rates look back, tasks that are counted for all of them at most, and seconds that this may take.
 RECENT: Final = 60.0
 COUNTED: Final = 10_000
+#: Of the greater rate, the difference of the two that is chance: a queue that keeps pace neither grows nor drains.
+EVEN: Final = 0.02
 WITHIN: Final = 0.03
 #: Seconds between refreshes.
 EVERY: Final = 5.0
@@ -178,6 +180,8 @@ def _row(reader: StoreReader, name: str, depth: QueueDepth | None, paces: tuple[
     arriving, ending = (pace.of(name) for pace in paces)
     # What is only known to be more says nothing of which is greater.
     pace = 0.0 if arriving.capped or ending.capped else ending.value - arriving.value
+    if abs(pace) <= EVEN * max(arriving.value, ending.value):
+        pace = 0.0
     ready = depth.ready if depth else None
     return Row(
         name=name,
