@@ -110,6 +110,26 @@ def test_pages_work_without_scripts(watched: Watched, shop: Served) -> None:
     expect(page.locator("time").first).to_contain_text("UTC")
 
 
+#: Headings of columns that are narrower than what they say, and rows that have more or fewer cells than headings.
+NARROW = """() => [...document.querySelectorAll("table")].filter((one) => one.offsetParent).flatMap((table) => {
+  const shown = (row) => [...row.cells].filter((one) => getComputedStyle(one).display !== "none");
+  const heads = table.tHead ? shown(table.tHead.rows[0]) : [];
+  const uneven = [...table.tBodies].flatMap((body) => [...body.rows]).filter((row) => shown(row).length !== heads.length);
+  return [...heads.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText),
+    ...(heads.length ? uneven.slice(0, 1).map((row) => `uneven: ${row.innerText}`) : [])];
+})"""
+
+
+@pytest.mark.parametrize("width", [1440, 1180, 1024, 820, 660])
+def test_on_no_screen_a_column_is_too_narrow_for_its_heading(watched: Watched, shop: Served, width: int) -> None:
+    page = watched.open(shop.url + "/", viewport={"width": width, "height": 800})
+    narrow: dict[str, list[str]] = {}
+    for path in ("/", "/tasks", "/names", "/errors", "/workers", "/queues", "/schedules", "/names/shop.orders.place"):
+        page.goto(shop.url + path)
+        narrow[path] = page.evaluate(NARROW)
+    assert {path: found for path, found in narrow.items() if found} == {}
+
+
 #: Cells of the page's tables whose text is wider than they are, and figures that are cut.
 CUT = """() => [...document.querySelectorAll("td.nowrap, td.num, .tile .value")]
   .filter((one) => one.offsetParent && one.scrollWidth > one.clientWidth + 1)

@@ -23,7 +23,7 @@ _ALL: Final = (
     Column("state", "State", "first", "w-state"),
     Column("name", "Name", "name", "w-name"),
     Column("id", "Id", "id mono quiet off", "w-id"),
-    Column("args", "Arguments", "args wide"),
+    Column("args", "Arguments", "args wide", "w-args"),
     Column("worker", "Worker", "mid", "w-worker"),
     Column("queue", "Queue", "queue off soft", "w-queue"),
     Column("sent", "Sent", "end nowrap", "w-time"),
