@@ -114,7 +114,8 @@ def test_pages_work_without_scripts(watched: Watched, shop: Served) -> None:
 NARROW = """() => [...document.querySelectorAll("table")].filter((one) => one.offsetParent).flatMap((table) => {
   const shown = (row) => [...row.cells].filter((one) => getComputedStyle(one).display !== "none");
   const heads = table.tHead ? shown(table.tHead.rows[0]) : [];
-  const uneven = [...table.tBodies].flatMap((body) => [...body.rows]).filter((row) => shown(row).length !== heads.length);
+  const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
+  const uneven = rows.filter((row) => shown(row).length !== heads.length);
   return [...heads.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.innerText),
     ...(heads.length ? uneven.slice(0, 1).map((row) => `uneven: ${row.innerText}`) : [])];
 })"""
