@@ -101,6 +101,9 @@ SELECT id FROM task;
 SELECT coalesce((SELECT word FROM word WHERE id = name), ''), cells FROM rollup
 WHERE step = ? AND at >= ? AND at < ? AND name <> 0;
 
+-- name: ids_by_stretches
+SELECT count(*) FROM sqlite_schema WHERE name = 'task_id';
+
 -- name: names
 SELECT word FROM word WHERE id IN (SELECT DISTINCT name FROM task) LIMIT 10000;
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +10,7 @@ from umbel.stores.sqlite.cache import Entry
 from umbel.stores.sqlite.files import Files
 from umbel.stores.sqlite.filter import Filter
 from umbel.stores.sqlite.ids import BoundKey, Key, to_key
+from umbel.stores.sqlite.lookups import Lookups
 from umbel.stores.sqlite.removal import Removal
 from umbel.stores.sqlite.segment import Segment, SegmentInfo
 
@@ -39,6 +40,7 @@ class Shelf:
         self.next_number = 1
         self.next_n = 1
         self._open: dict[int, Segment] = {}
+        self._lookups = Lookups()
 
     @property
     def newest(self) -> int | None:
@@ -84,7 +86,9 @@ class Shelf:
         suspects = self.filter.claim(number, keys)
         found: dict[Key, Entry] = {}
         for suspect in sorted(suspects, reverse=True):
-            wanted = [key for key in suspects[suspect] if key not in found]
+            wanted: Sequence[Key] = [key for key in suspects[suspect] if key not in found]
+            if suspect not in self._open:
+                wanted = self._lookups.there(suspect, self.file(suspect), wanted)
             if wanted:
                 found.update(self.open(suspect).find(wanted))
                 self.trim()
@@ -104,6 +108,7 @@ class Shelf:
 
     def release(self, number: int) -> None:
         """Close a segment, if it is open."""
+        self._lookups.release(number)
         segment = self._open.pop(number, None)
         if segment is not None:
             segment.close()
@@ -122,3 +127,4 @@ class Shelf:
         for segment in self._open.values():
             segment.close()
         self._open.clear()
+        self._lookups.close()
