@@ -71,6 +71,15 @@ def test_where_there_are_too_many_runs_the_axis_begins_with_those_that_are_drawn
     assert len(found.lanes) == 1
 
 
+@pytest.mark.parametrize(("age", "drawn_from"), [(400, 400), (20, 60)])
+def test_a_worker_that_is_young_was_not_idle_before_it_began(stage: Stage, age: int, drawn_from: int) -> None:
+    born = LENGTH - age
+    stage.commit([online(at=T + born), *run("a", born + 5, born + 15)])
+    found = drawn(stage)
+    assert found.start == T + LENGTH - drawn_from
+    assert found.busy == pytest.approx(10 / drawn_from)
+
+
 def test_nothing_is_drawn_where_nothing_ran(stage: Stage) -> None:
     stage.commit([online(at=T)])
     assert worker.load(stage.deps(), NAME, EVERYBODY).slots is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from umbel.model.query import And, Compare, Field, Op, Or, Page
@@ -20,8 +21,9 @@ from umbel.web.pages.timeline import Axis, Bar
 #: Runs that are drawn, the newest, and lanes.
 RUNS: Final = 400
 LANES: Final = 32
-#: Seconds that are drawn, and after which the runs found so far are shown.
+#: Seconds that are drawn, at least of a worker that is younger, and after which the runs found so far are shown.
 LENGTH: Final = 900.0
+SHORTEST: Final = 60.0
 SOON: Final = 0.5
 
 
@@ -67,11 +69,13 @@ def slots(reader: StoreReader, hostname: str, processes: Sequence[Worker], now: 
     runs = [task for task in runs if task.finished_at is not None or hostname in alive]
     if not runs:
         return None
-    start = since
+    oldest = min(task.started_at or now for task in runs)
     if page.next is not None:
         # Before the oldest of them others ran that are not among these.
-        start = max(since, min(task.started_at or now for task in runs))
-    return _packed(runs, start, now, processes)
+        return _packed(runs, max(since, oldest), now, processes)
+    # Before it began it was not idle.
+    begun = min([oldest, *(min(worker.online_at or inf, worker.first_seen_at) for worker in processes)])
+    return _packed(runs, max(since, min(begun, now - SHORTEST)), now, processes)
 
 
 def _packed(runs: Sequence[Summary], start: float, now: float, processes: Sequence[Worker]) -> Slots:
