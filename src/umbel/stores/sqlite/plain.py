@@ -26,7 +26,7 @@ from umbel.stores.sqlite.ids import BoundKey, bound_key
 from umbel.stores.sqlite.records import record_row
 from umbel.stores.sqlite.rollups import CELL_BITS, Added, added
 from umbel.stores.sqlite.rows import ITSELF, NONE, task_row
-from umbel.stores.sqlite.words import REMEMBERED, WordWriter
+from umbel.stores.sqlite.words import FEW, REMEMBERED, WordWriter
 
 #: What the rows of usual tasks that are alike share: the numbers of name, worker and queue, and the body of the record.
 Shared = tuple[int, int, int, bytearray]
@@ -83,6 +83,13 @@ class PlainRows:
         self._routes: dict[tuple[str, str | None, str | None, str | None], tuple[int, int]] = {}
         #: (worker, pid): the numbers of both, and of the worker alone.
         self._workers: dict[tuple[str, int | None], tuple[int, int]] = {}
+        self._room = REMEMBERED
+
+    def shrink(self) -> None:
+        """Remember few routes and workers from now on."""
+        self._room = FEW
+        self._routes.clear()
+        self._workers.clear()
 
     def shared(self, alike: Alike) -> Shared:
         """What the rows of usual tasks that are alike have in common."""
@@ -217,14 +224,14 @@ class PlainRows:
     def _route(self, way: tuple[str, str | None, str | None, str | None]) -> tuple[int, int]:
         client, queue, exchange, routing_key = way
         route = (client, queue or "", exchange or "", routing_key or "")
-        if len(self._routes) >= REMEMBERED:
+        if len(self._routes) >= self._room:
             self._routes.clear()
         found = self._routes[way] = self._words.id(route), self._words.optional(queue_of(*route[1:]))
         return found
 
     def _worker(self, process: tuple[str, int | None]) -> tuple[int, int]:
         hostname, pid = process
-        if len(self._workers) >= REMEMBERED:
+        if len(self._workers) >= self._room:
             self._workers.clear()
         found = self._workers[process] = self._words.id((hostname, pid or 0)), self._words.optional(hostname)
         return found

@@ -312,11 +312,12 @@ class Segment:
             return [row[0] for row in self._connection.execute(_SQL["names"])]
 
     def shrink(self, cache_kib: int) -> None:
-        """Use less memory from now on."""
+        """Use less memory from now on: it takes no new tasks any more."""
+        for part in (self._words, self._word, self._plain, self._rollups):
+            part.shrink()
         with guard(self.file):
             self._connection.execute(f"PRAGMA cache_size = -{cache_kib}")
             self._connection.execute("PRAGMA shrink_memory")
-        self._rollups.shrink()
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file as far as readers allow."""

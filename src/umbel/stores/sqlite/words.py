@@ -18,6 +18,8 @@ Word = str | tuple[str, int] | tuple[str, str, str, str]
 
 #: Words remembered by number or by text; then all are forgotten and asked for again.
 REMEMBERED: Final = 20_000
+#: Of a segment that takes no new tasks any more.
+FEW: Final = REMEMBERED // 20
 
 _SQL: Final = load(Path(__file__).with_name("segment.sql"))
 _pack: Final = msgspec.msgpack.encode
@@ -30,6 +32,12 @@ class WordWriter:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._ids: dict[Word, int] = {}
+        self._room = REMEMBERED
+
+    def shrink(self) -> None:
+        """Remember few words from now on."""
+        self._room = FEW
+        self._ids.clear()
 
     def id(self, word: Word) -> int:
         """The number of a word."""
@@ -47,7 +55,7 @@ class WordWriter:
         stored = word if isinstance(word, str) else _pack(word)
         row = self._connection.execute(_SQL["find_word"], (stored,)).fetchone()
         id_: int = row[0] if row else self._connection.execute(_SQL["put_word"], (stored,)).fetchone()[0]
-        if len(self._ids) >= REMEMBERED:
+        if len(self._ids) >= self._room:
             self._ids.clear()
         self._ids[word] = id_
         return id_
@@ -59,6 +67,12 @@ class WordReader:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._words: dict[int, Any] = {}
+        self._room = REMEMBERED
+
+    def shrink(self) -> None:
+        """Remember few words from now on."""
+        self._room = FEW
+        self._words.clear()
 
     def __call__(self, id_: int) -> Any:
         """The word: a text, or a list of a composed word's parts."""
@@ -66,7 +80,7 @@ class WordReader:
         if word is None:
             stored = self._connection.execute(_SQL["word"], (id_,)).fetchone()[0]
             word = _unpack(stored) if isinstance(stored, bytes) else stored
-            if len(self._words) >= REMEMBERED:
+            if len(self._words) >= self._room:
                 self._words.clear()
             self._words[id_] = word
         return word
