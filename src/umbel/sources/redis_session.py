@@ -28,7 +28,7 @@ CHUNK_BYTES: Final = 64 * 1024
 #: Bytes given on at once.
 READ_BYTES: Final = 512 * 1024
 #: Bytes held unparsed in a burst: emptying the socket, so that the server need not hold them, comes before all else.
-AHEAD_BYTES: Final = 64 * 1024 * 1024
+AHEAD_BYTES: Final = 96 * 1024 * 1024
 #: Bytes given to the parser at once: it moves what is left of them after each message.
 SLICE_BYTES: Final = 16 * 1024
 #: Bytes of one message; Redis itself cuts subscribers off at 32 MB unless told otherwise.
