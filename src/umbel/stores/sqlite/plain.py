@@ -26,13 +26,16 @@ from umbel.stores.sqlite.ids import BoundKey, bound_key
 from umbel.stores.sqlite.records import record_row
 from umbel.stores.sqlite.rollups import CELL_BITS, Added, added
 from umbel.stores.sqlite.rows import ITSELF, NONE, task_row
-from umbel.stores.sqlite.words import FEW, REMEMBERED, WordWriter
+from umbel.stores.sqlite.words import Remembered, WordWriter
 
 #: What the rows of usual tasks that are alike share: the numbers of name, worker and queue, and the body of the record.
 Shared = tuple[int, int, int, bytearray]
 #: What one task brings to its segment: the rows of `task` and `record`, what it adds to the rollups, and the earliest
 #: and the latest time of its events.
 Rows = tuple[tuple[Any, ...], tuple[Any, ...], Added, float, float]
+
+#: Client, queue, exchange and routing key, as a `task-sent` has them.
+_Way = tuple[str, str | None, str | None, str | None]
 
 _SENT, _RECEIVED, _STARTED = int(Series.SENT), int(Series.RECEIVED), int(Series.STARTED)
 _SUCCEEDED, _FAILED = int(Series.SUCCEEDED), int(Series.FAILED)
@@ -80,16 +83,14 @@ class PlainRows:
     def __init__(self, words: WordWriter) -> None:
         self._words = words
         #: (client, queue, exchange, routing key) as a `task-sent` has them: the numbers of the route and of its queue.
-        self._routes: dict[tuple[str, str | None, str | None, str | None], tuple[int, int]] = {}
+        self._routes: Remembered[_Way, tuple[int, int]] = Remembered()
         #: (worker, pid): the numbers of both, and of the worker alone.
-        self._workers: dict[tuple[str, int | None], tuple[int, int]] = {}
-        self._room = REMEMBERED
+        self._workers: Remembered[tuple[str, int | None], tuple[int, int]] = Remembered()
 
     def shrink(self) -> None:
         """Remember few routes and workers from now on."""
-        self._room = FEW
-        self._routes.clear()
-        self._workers.clear()
+        self._routes.shrink()
+        self._workers.shrink()
 
     def shared(self, alike: Alike) -> Shared:
         """What the rows of usual tasks that are alike have in common."""
@@ -221,19 +222,17 @@ class PlainRows:
             last,
         )
 
-    def _route(self, way: tuple[str, str | None, str | None, str | None]) -> tuple[int, int]:
+    def _route(self, way: _Way) -> tuple[int, int]:
         client, queue, exchange, routing_key = way
         route = (client, queue or "", exchange or "", routing_key or "")
-        if len(self._routes) >= self._room:
-            self._routes.clear()
-        found = self._routes[way] = self._words.id(route), self._words.optional(queue_of(*route[1:]))
+        found = self._words.id(route), self._words.optional(queue_of(*route[1:]))
+        self._routes.keep(way, found)
         return found
 
     def _worker(self, process: tuple[str, int | None]) -> tuple[int, int]:
         hostname, pid = process
-        if len(self._workers) >= self._room:
-            self._workers.clear()
-        found = self._workers[process] = self._words.id((hostname, pid or 0)), self._words.optional(hostname)
+        found = self._words.id((hostname, pid or 0)), self._words.optional(hostname)
+        self._workers.keep(process, found)
         return found
 
 

@@ -14,14 +14,13 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
-from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
 
 from umbel.model.latency import BUCKETS
 from umbel.model.rollup import RUN, WAIT, RollupPoint, Series
-from umbel.stores.cells import Cells, decode_cells, pack_cells
+from umbel.stores.cells import Cells, add, decode_cells, pack_cells
 
 #: The first byte of this form: msgpack's array of seven. No map begins so.
 MARK: Final = 0x97
@@ -88,7 +87,7 @@ class Sum:
     def add(self, data: bytes) -> None:
         """Add a row."""
         if data[0] != MARK:
-            _add(self._cells, decode_cells(data).items())
+            add(self._cells, decode_cells(data))
             return
         counts, wait_width, first_wait, waits, run_width, first_run, runs = _unpack(data)
         own = self._counts
@@ -143,8 +142,8 @@ class Sum:
     def _few(self) -> Cells:
         """By code: what is in no vector."""
         few = dict(self._cells)
-        _add(few, Counter(_numbers("H", self._codes)).items())
-        _add(few, filter(itemgetter(1), enumerate(self._counts)))
+        add(few, Counter(_numbers("H", self._codes)))
+        add(few, {series: count for series, count in enumerate(self._counts) if count})
         return few
 
     def _parts(self, few: Mapping[int, int]) -> tuple[Cells, _Part, _Part]:
@@ -224,12 +223,6 @@ class Sums:
         """Each name's point of a span that begins `at`, by name."""
         for name in sorted(self._names):
             yield self._names[name].point(at, name)
-
-
-def _add(into: Cells, counts: Iterable[tuple[int, int]]) -> None:
-    get = into.get
-    for code, count in counts:
-        into[code] = get(code, 0) + count
 
 
 def _number(width: int, vector: bytes) -> int:

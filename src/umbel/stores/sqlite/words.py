@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -26,18 +26,39 @@ _pack: Final = msgspec.msgpack.encode
 _unpack: Final[Callable[[bytes], Any]] = msgspec.msgpack.decode
 
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Remembered(dict[K, V]):
+    """What is remembered of a segment, a bounded number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._room = REMEMBERED
+
+    def keep(self, key: K, value: V) -> None:
+        """Remember one more; where there is no room, it alone."""
+        if len(self) >= self._room:
+            self.clear()
+        self[key] = value
+
+    def shrink(self) -> None:
+        """Forget all, and remember few from now on."""
+        self._room = FEW
+        self.clear()
+
+
 class WordWriter:
     """Numbers for words, new ones added in the caller's transaction."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._ids: dict[Word, int] = {}
-        self._room = REMEMBERED
+        self._ids: Remembered[Word, int] = Remembered()
 
     def shrink(self) -> None:
         """Remember few words from now on."""
-        self._room = FEW
-        self._ids.clear()
+        self._ids.shrink()
 
     def id(self, word: Word) -> int:
         """The number of a word."""
@@ -55,9 +76,7 @@ class WordWriter:
         stored = word if isinstance(word, str) else _pack(word)
         row = self._connection.execute(_SQL["find_word"], (stored,)).fetchone()
         id_: int = row[0] if row else self._connection.execute(_SQL["put_word"], (stored,)).fetchone()[0]
-        if len(self._ids) >= self._room:
-            self._ids.clear()
-        self._ids[word] = id_
+        self._ids.keep(word, id_)
         return id_
 
 
@@ -66,13 +85,11 @@ class WordReader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._words: dict[int, Any] = {}
-        self._room = REMEMBERED
+        self._words: Remembered[int, Any] = Remembered()
 
     def shrink(self) -> None:
         """Remember few words from now on."""
-        self._room = FEW
-        self._words.clear()
+        self._words.shrink()
 
     def __call__(self, id_: int) -> Any:
         """The word: a text, or a list of a composed word's parts."""
@@ -80,9 +97,7 @@ class WordReader:
         if word is None:
             stored = self._connection.execute(_SQL["word"], (id_,)).fetchone()[0]
             word = _unpack(stored) if isinstance(stored, bytes) else stored
-            if len(self._words) >= self._room:
-                self._words.clear()
-            self._words[id_] = word
+            self._words.keep(id_, word)
         return word
 
 
