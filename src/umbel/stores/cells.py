@@ -28,8 +28,3 @@ def add_named(into: dict[str, Cells], rows: Iterable[tuple[str, Mapping[int, int
             into[name] = dict(cells)
         else:
             add(found, cells)
-
-
-def add_packed(into: dict[str, Cells], rows: Iterable[tuple[str, bytes]]) -> None:
-    """The same of counts as they are stored."""
-    add_named(into, ((name, decode_cells(cells)) for name, cells in rows))
