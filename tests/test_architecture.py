@@ -29,6 +29,7 @@ PLACES = {
     "umbel.settings_telemetry": 0,
     "umbel.retention": 0,
     "umbel.clock": 0,
+    "umbel.cycles": 0,
     "umbel.logs": 0,
     "umbel.private": 0,
     "umbel.model": 1,

@@ -5,16 +5,15 @@ One batch is in memory at a time. While the store cannot take it, nothing more i
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from umbel.clock import Clock
+from umbel.cycles import Cycles, without_cycles
 from umbel.endings import EndingsWriter
 from umbel.errors import StoreBusy, StoreError
 from umbel.logs import Limited
@@ -145,6 +144,7 @@ class Collector:
         self._size = BatchSize()
         self._limits = Limits(self._size.messages)
         self._upkeep_at = 0.0
+        self._cycles = Cycles(clock.monotonic())
         self._gave_up = False
         self._losses = LossWatch()
         self._metering = Metering()
@@ -210,7 +210,7 @@ class Collector:
 
     def _take(self, batch: Batch, stop: threading.Event) -> bool:
         """Decode, fold and commit one batch; False if it had to be given up because time to stop ran out."""
-        with _without_cycles():
+        with without_cycles():
             read = self._read(batch)
             self.progress.oldest_at = batch.captured_at
             self.progress.in_hand = read.received
@@ -313,7 +313,7 @@ class Collector:
     def _try(self, commit: Commit) -> Commit:
         """Write the commit, in parts if the store refuses it whole."""
         try:
-            with _without_cycles():
+            with without_cycles():
                 self._store.write(commit)
         except StoreBusy:
             raise
@@ -401,6 +401,7 @@ class Collector:
         if now - self._upkeep_at < UPKEEP:
             return
         self._upkeep_at = now
+        self._cycles.look(now)
         self._learn(now)
         try:
             done = self._store.maintain(self._retention, self._clock.now())
@@ -409,19 +410,6 @@ class Collector:
             return
         if done.dropped_tasks:
             log.info("retention dropped %d tasks, %d bytes", done.dropped_tasks, done.freed_bytes)
-
-
-@contextmanager
-def _without_cycles() -> Iterator[None]:
-    """Look for no garbage in cycles meanwhile: what a batch makes has none, and the looking is dear."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        # What was made meanwhile counts as old: or the next look would begin with all of it.
-        gc.freeze()
-        gc.unfreeze()
-        gc.enable()
 
 
 def _worth_a_commit(batch: Batch) -> bool:

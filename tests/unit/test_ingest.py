@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from umbel.clock import ManualClock
+from umbel.cycles import EVERY
 from umbel.errors import StoreBusy, StoreError
 from umbel.ingest import Collector
 from umbel.logs import Limited
@@ -270,6 +272,28 @@ def test_workers_are_told_of_after_the_commit_publishers_are_not(path: Path) -> 
     ]
     collect(ListSource([Batch(bodies=events)]), SqliteWriter(path), sightings=watcher)
     assert sorted(watcher.told) == [("online", "new@h"), ("saw", "old@h")]
+
+
+class Circle:
+    """Refers to itself, as a connection to a broker does."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_what_others_leave_in_cycles_is_freed_although_batches_look_for_none(path: Path) -> None:
+    clock, seen, most = ManualClock(), weakref.WeakSet[Circle](), 0
+
+    class Leaver(Watcher):
+        def saw(self, hostname: str) -> None:
+            nonlocal most
+            seen.add(Circle())
+            clock.advance(EVERY / 4)
+            most = max(most, len(seen))
+
+    source = ListSource([Batch(bodies=[body(type="worker-heartbeat")]) for _ in range(40)])
+    Collector(source, SqliteWriter(path), clock, sightings=Leaver()).run(threading.Event())
+    assert 1 < most <= 5
 
 
 def test_runs_that_a_worker_counted_and_no_event_told_of_are_estimated(path: Path, reader: SqliteReader) -> None:
