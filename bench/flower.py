@@ -12,7 +12,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -25,7 +25,11 @@ from versus.phases import Kept, Make
 from versus.publisher import Publisher
 from versus.servers import Redis
 
-LADDER: Final = (1_000, 2_000, 5_000, 8_000, 10_000, 12_000, 15_000, 20_000, 30_000, 40_000, 50_000, 65_000, 80_000)
+#: Events a second.
+LADDER: Final = (
+    *(1_000, 2_000, 5_000, 8_000, 10_000, 12_000, 15_000, 20_000, 30_000, 40_000, 50_000, 65_000, 80_000),
+    *(100_000, 125_000, 150_000, 200_000),
+)
 #: Each monitor's own way of being asked to survive: what a user would add, the strongest last.
 SAVING: Final = {
     "Flower": (("--persistent=True",), ("--persistent=True", "--state_save_interval=5000")),
@@ -49,50 +53,56 @@ QUICK: Final = Plan(5, (5_000, 10_000, 20_000, 50_000), (100_000,), ((5_000, 40_
 
 
 class Table:
-    """Rows by title, a column for each monitor."""
+    """Rows by title, a column for each monitor; a cell that nothing was added to stays empty."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, list[str]] = {}
+        self._rows: dict[str, dict[str, str]] = {}
 
-    def add(self, title: str, text: str) -> None:
-        self._rows.setdefault(title, []).append(text)
+    def add(self, monitor: str, title: str, text: str) -> None:
+        self._rows.setdefault(title, {})[monitor] = text
         print(f"  {title}: {text}", flush=True)
 
-    def show(self, heads: Sequence[str]) -> None:
-        rows = [["", *heads], *([title, *cells] for title, cells in self._rows.items())]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    def lines(self, monitors: Sequence[str]) -> list[str]:
+        """The table as Markdown, its columns in this order."""
+        rows = [["", *monitors]]
+        rows += [[title, *(cells.get(name, "") for name in monitors)] for title, cells in self._rows.items()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         rows.insert(1, ["-" * width for width in widths])
-        for row in rows:
-            print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
+        padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+        return [f"| {' | '.join(row)} |" for row in padded]
 
 
-def measure(make: Make, key: str, publisher: Publisher, plan: Plan, table: Table) -> float:
+#: Notes a row of one monitor: title and text.
+Add = Callable[[str, str], None]
+
+
+def measure(make: Make, key: str, publisher: Publisher, plan: Plan, add: Add) -> float:
     """All rows of one monitor; gives its highest rate without loss."""
-    best = climb(make, publisher, plan, table)
+    best = climb(make, publisher, plan, add)
     for events in plan.bursts:
         kept = phases.burst(make, publisher, events)
-        table.add(f"kept of a burst of {events:,}", f"{kept.share:.1%} (at {kept.published.rate:,.0f}/s)")
-        table.add(f"last event of the burst of {events:,} visible after", seconds(kept.visible))
+        add(f"kept of a burst of {events:,}", f"{kept.share:.1%} (at {kept.published.rate:,.0f}/s)")
+        add(f"last event of the burst of {events:,} visible after", seconds(kept.visible))
     for rate, events in plan.steady:
-        look(make, publisher, rate, events, table)
+        look(make, publisher, rate, events, add)
     for extra in SAVING[key]:
         number = SAVING[key].index(extra) + 1
         found = phases.killed(make, publisher, 2_000, plan.kill_after, *extra)
         shown = f"{min(1.0, found.known / found.published):.1%} of {found.published:,} tasks"
         shown += f", up again in {found.start:.1f} s"
-        table.add(f"kept over kill -9 ({number})", f"{shown} with {' '.join(extra)}" if extra else shown)
+        add(f"kept over kill -9 ({number})", f"{shown} with {' '.join(extra)}" if extra else shown)
     return best
 
 
-def climb(make: Make, publisher: Publisher, plan: Plan, table: Table) -> float:
+def climb(make: Make, publisher: Publisher, plan: Plan, add: Add) -> float:
     kept: list[Kept] = []
     lost: list[Kept] = []
     for step in phases.ladder(make, publisher, plan.ladder, plan.seconds):
         (kept if step.lossless else lost).append(step)
         print(f"  {described(step)}; Redis had no subscriber for {step.published.unheard:,} messages", flush=True)
     best = max((step.published.rate for step in kept), default=0.0)
-    table.add(f"highest rate kept without loss for {plan.seconds:g} s", f"{best:,.0f} events/s")
-    table.add("the lowest that lost something", described(min(lost, key=by_rate)) if lost else "none tried")
+    add(f"highest rate kept without loss for {plan.seconds:g} s", f"{best:,.0f} events/s")
+    add("the lowest that lost something", described(min(lost, key=by_rate)) if lost else "none tried")
     return best
 
 
@@ -104,15 +114,15 @@ def described(step: Kept) -> str:
     return f"{step.published.rate:,.0f}/s: {step.share:.1%}, last seen after {seconds(step.visible)}"
 
 
-def look(make: Make, publisher: Publisher, rate: int, events: int, table: Table) -> None:
+def look(make: Make, publisher: Publisher, rate: int, events: int, add: Add) -> None:
     found = phases.steady(make, publisher, rate, events)
     kept, at = found.kept, f"at {rate:,}/s"
-    table.add(f"kept {at} with somebody looking", f"{kept.share:.1%} of {kept.published.events:,}")
-    table.add(f"last event visible after, {at}", seconds(kept.visible))
-    table.add(f"tasks page p50 / p99, {at}", percentiles(found.pages))
-    table.add(f"health p50 / p99, {at}", percentiles(found.health))
-    table.add(f"of these without an answer, {at}", f"{found.failures} of {len(found.pages) + len(found.health)}")
-    table.add(f"peak memory, {at}", f"{found.memory / 2**20:,.0f} MiB with {kept.tasks:,} tasks")
+    add(f"kept {at} with somebody looking", f"{kept.share:.1%} of {kept.published.events:,}")
+    add(f"last event visible after, {at}", seconds(kept.visible))
+    add(f"tasks page p50 / p99, {at}", percentiles(found.pages))
+    add(f"health p50 / p99, {at}", percentiles(found.health))
+    add(f"of these without an answer, {at}", f"{found.failures} of {len(found.pages) + len(found.health)}")
+    add(f"peak memory, {at}", f"{found.memory / 2**20:,.0f} MiB with {kept.tasks:,} tasks")
 
 
 def seconds(value: float | None) -> str:
@@ -152,16 +162,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home, Redis(Path(home)) as redis:
         machine(redis, options.per_message)
         table = Table()
-        best = []
+        best: dict[str, float] = {}
         kinds = [kind for kind in (Flower, Umbel) if options.only in (None, kind.__name__.lower())]
         for kind in kinds:
             print(f"{kind.name}", flush=True)
+            add = partial(table.add, kind.name)
             with Publisher(redis.port, options.per_message) as publisher:
-                best.append(measure(partial(kind, redis), kind.__name__, publisher, plan, table))
+                best[kind.name] = measure(partial(kind, redis), kind.__name__, publisher, plan, add)
         print()
-        for rate in best:
-            table.add("ratio of these rates", f"{rate / best[0]:.1f}" if best[0] else "-")
-        table.show([kind.name for kind in kinds])
+        first = best[kinds[0].name]
+        for name, rate in best.items():
+            table.add(name, "ratio of these rates", f"{rate / first:.1f}" if first else "-")
+        print("\n".join(table.lines([kind.name for kind in kinds])))
         print(f"in {time.monotonic() - began:.0f} s; load average {os.getloadavg()[0]:.2f} after")
 
 
