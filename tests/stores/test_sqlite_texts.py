@@ -67,7 +67,7 @@ def test_after_each_commit_a_search_finds_what_a_walk_through_all_tasks_would(
         for at, where in enumerate(SEARCHES):
             order = Order.OLDEST if at % 2 else Order.NEWEST
             assert {task.id for task in all_tasks(reader, where, 200, order)} == oracle.matching(where), where
-    assert reader._sessions._packs.size
+    assert reader._sessions._memory.packs.size
     reader.close()
     writer.close()
 
@@ -85,7 +85,7 @@ def test_what_came_after_a_tasks_end_or_ended_since_it_was_packed_is_found(
     writer.write(commit([event for number, task in enumerate(tasks) for event in task[: -1 if number == 2 else None]]))
 
     assert not reader.tasks(contains("lately"), Page()).items
-    assert reader._sessions._packs.size
+    assert reader._sessions._memory.packs.size
     again = TaskReceived(
         hostname="w1@a", pid=1, timestamp=START + 20, uuid="task-5", name="shop.pay", args="('lately',)"
     )
@@ -108,7 +108,7 @@ def test_a_task_begins_to_be_remembered_once_it_has_ended(tmp_path: Path, monkey
     begun = [TaskStarted(hostname="w1@a", pid=1, timestamp=START + n, uuid=f"task-{n}") for n in range(4)]
     writer.write(commit([*begun]))
     reader.tasks(contains("done"), Page())
-    assert reader._sessions._packs.size == 0
+    assert reader._sessions._memory.packs.size == 0
 
     ends = [
         TaskSucceeded(hostname="w1@a", pid=1, timestamp=START + 9, uuid=f"task-{n}", result="done", runtime=1.0)
@@ -116,12 +116,12 @@ def test_a_task_begins_to_be_remembered_once_it_has_ended(tmp_path: Path, monkey
     ]
     writer.write(commit([*ends]))
     assert len(reader.tasks(contains("done"), Page()).items) == 3
-    first = reader._sessions._packs.size
+    first = reader._sessions._memory.packs.size
     assert first
     last = TaskSucceeded(hostname="w1@a", pid=1, timestamp=START + 9, uuid="task-3", result="done", runtime=1.0)
     writer.write(commit([last]))
     assert len(reader.tasks(contains("done"), Page()).items) == 4
-    assert reader._sessions._packs.size > first
+    assert reader._sessions._memory.packs.size > first
     reader.close()
     writer.close()
 

@@ -25,6 +25,7 @@ from umbel.stores.sqlite.files import Files
 from umbel.stores.sqlite.grams import Grams
 from umbel.stores.sqlite.looks import Looks
 from umbel.stores.sqlite.packs import Packs
+from umbel.stores.sqlite.vocabulary import Vocabulary
 from umbel.stores.sqlite.words import WordList, WordReader
 
 #: Sessions kept for the next request.
@@ -63,6 +64,15 @@ class Listed:
     @property
     def end_n(self) -> int:
         return self.first_n + self.tasks
+
+
+class Memory:
+    """What all sessions of a reader remember together."""
+
+    def __init__(self) -> None:
+        self.packs = Packs()
+        self.looks = Looks()
+        self.vocabulary = Vocabulary()
 
 
 class Sealed:
@@ -109,10 +119,10 @@ class Sealed:
 class OpenSegment:
     """A segment's connection and its words."""
 
-    def __init__(self, connection: sqlite3.Connection, identity: Identity, looks: Looks) -> None:
+    def __init__(self, connection: sqlite3.Connection, identity: Identity, memory: Memory) -> None:
         self.connection = connection
-        self.looks = looks
-        self.word = WordReader(connection)
+        self.looks = memory.looks
+        self.word = WordReader(connection, memory.vocabulary.of(identity))
         self.identity = identity
         self.sealed = Sealed(connection) if connection.execute(SEALED["is_sealed"]).fetchone()[0] else None
         #: Whether its writer notes the tasks that change after their end (older ones did not).
@@ -158,10 +168,10 @@ class OpenSegment:
 class Session:
     """One thread's view of the store."""
 
-    def __init__(self, files: Files, packs: Packs, looks: Looks) -> None:
+    def __init__(self, files: Files, memory: Memory) -> None:
         self.files = files
-        self.packs = packs
-        self._looks = looks
+        self.packs = memory.packs
+        self._memory = memory
         #: Tells whether a question to a segment is to be given up.
         self.late: Callable[[], bool] | None = None
         self.identity = _identity(files.catalog)
@@ -222,7 +232,7 @@ class Session:
                 found = None
             if found is None:
                 connection = connect_reader(file, cache_kib=CACHE_KIB)
-                found = OpenSegment(connection, identity, self._looks)
+                found = OpenSegment(connection, identity, self._memory)
                 # From here on: what is interrupted before would look like a file that cannot be read.
                 connection.set_progress_handler(self._look, LOOK)
         except FileNotFoundError:
@@ -257,8 +267,7 @@ class Sessions:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._packs = Packs()
-        self._looks = Looks()
+        self._memory = Memory()
         self._idle: list[Session] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -291,7 +300,7 @@ class Sessions:
         if session is not None and session.identity != _identity(self._files.catalog):
             session.close()
             session = None
-        return session or Session(self._files, self._packs, self._looks)
+        return session or Session(self._files, self._memory)
 
     def _give(self, session: Session) -> None:
         with self._lock:

@@ -31,11 +31,11 @@ V = TypeVar("V")
 
 
 class Remembered(dict[K, V]):
-    """What is remembered of a segment, a bounded number."""
+    """What is remembered, of a segment as a rule: a bounded number."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = REMEMBERED) -> None:
         super().__init__()
-        self._room = REMEMBERED
+        self._room = room
 
     def keep(self, key: K, value: V) -> None:
         """Remember one more; where there is no room, it alone."""
@@ -80,24 +80,52 @@ class WordWriter:
         return id_
 
 
+class Numbered:
+    """What is remembered of a segment's words, each at the place of its number; those of high numbers are not."""
+
+    def __init__(self, shared: Remembered[str | bytes, Any] | None = None) -> None:
+        """`shared`: words of other segments by their stored form; what is among them is held once."""
+        #: None where the word is not known; it only grows, so that threads need no lock.
+        self.words: list[Any] = []
+        self._shared = shared
+        self._room = REMEMBERED
+
+    def keep(self, id_: int, stored: str | bytes) -> Any:
+        """The word in its stored form, remembered from now on."""
+        word = None if self._shared is None else self._shared.get(stored)
+        if word is None:
+            word = _unpack(stored) if isinstance(stored, bytes) else stored
+            if self._shared is not None:
+                self._shared.keep(stored, word)
+        if id_ < self._room:
+            self.words.extend([None] * (id_ + 1 - len(self.words)))
+            self.words[id_] = word
+        return word
+
+    def shrink(self) -> None:
+        """Forget all, and remember few from now on."""
+        self._room = FEW
+        self.words.clear()
+
+
 class WordReader:
     """Words by their numbers; a number never changes its word."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, numbered: Numbered | None = None) -> None:
+        """`numbered`: what is remembered of them, by others too."""
         self._connection = connection
-        self._words: Remembered[int, Any] = Remembered()
+        self._numbered = numbered or Numbered()
+        self._words = self._numbered.words
 
     def shrink(self) -> None:
         """Remember few words from now on."""
-        self._words.shrink()
+        self._numbered.shrink()
 
     def __call__(self, id_: int) -> Any:
         """The word: a text, or a list of a composed word's parts."""
-        word = self._words.get(id_)
+        word = self._words[id_] if id_ < len(self._words) else None
         if word is None:
-            stored = self._connection.execute(_SQL["word"], (id_,)).fetchone()[0]
-            word = _unpack(stored) if isinstance(stored, bytes) else stored
-            self._words.keep(id_, word)
+            word = self._numbered.keep(id_, self._connection.execute(_SQL["word"], (id_,)).fetchone()[0])
         return word
 
 
