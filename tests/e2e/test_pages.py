@@ -153,6 +153,17 @@ def test_before_the_scripts_come_no_time_lies_over_what_stands_beside_it(
     assert page.evaluate(CUT) == []
 
 
+@pytest.mark.parametrize("width", [1440, 1024, 640, 390])
+@pytest.mark.parametrize("text", ["Nov 30 23:51:00", "Nov 30 23:51:00 UTC", "2025-11-30 23:51:00 UTC"])
+def test_no_time_of_another_day_is_cut_in_the_list_of_tasks(
+    watched: Watched, shop: Served, text: str, width: int
+) -> None:
+    page = watched.open(shop.url + "/tasks", viewport={"width": width, "height": 800})
+    times = "[...document.querySelectorAll('#rows td.nowrap time')]"
+    assert page.evaluate(f"text => {times}.map((one) => {{ one.textContent = text; }}).length", text) > 10
+    assert page.evaluate(CUT) == []
+
+
 def test_charts_are_drawn_with_their_gaps(watched: Watched, shop: Served) -> None:
     page = watched.open(shop.url + "/")
     expect(page.locator(".plot canvas")).to_have_count(3)

@@ -75,8 +75,17 @@ def test_a_time_of_the_same_day_does_without_the_day() -> None:
     assert ">15:06:40 UTC</time>" in filters.time(at, at + 3_600)
     assert 'title="2025-06-15 15:06:40 UTC"' in filters.time(at, at + 3_600)
     assert ">15:06:40.250 UTC</time>" in filters.moment(at, at + 3_600)
-    for later in (12 * 3_600, 40 * 86_400, 365 * 86_400):
+    assert 'title="2025-06-15 15:06:40 UTC"' in filters.time(at, at + 40 * 86_400)
+
+
+def test_a_time_of_the_same_year_does_without_the_year() -> None:
+    at = 1_750_000_000.25
+    for later in (-40 * 86_400, 12 * 3_600, 40 * 86_400):
+        assert ">Jun 15 15:06:40 UTC</time>" in filters.time(at, at + later)
+        assert ">Jun 15 15:06:40.250 UTC</time>" in filters.moment(at, at + later)
+    for later in (-365 * 86_400, 365 * 86_400):
         assert ">2025-06-15 15:06:40 UTC</time>" in filters.time(at, at + later)
+    assert ">Dec 9 00:00:00 UTC</time>" in filters.time(1_733_702_400.0, 1_733_702_400.0 + 86_400)
 
 
 @pytest.mark.parametrize(

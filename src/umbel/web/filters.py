@@ -18,6 +18,8 @@ from umbel.web.pages.spark import HEIGHT, Bar
 ABSENT: Final = "–"
 _SIZES: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _DAY: Final = 86_400
+#: As the script writes them in English, whatever the locale of the server.
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def utc(seconds: float | None) -> str:
@@ -26,11 +28,11 @@ def utc(seconds: float | None) -> str:
 
 
 def time(seconds: float | None, now: float | None = None) -> str:
-    """A `<time>` element in UTC, without the day if that is `now`'s; the script puts it into the browser's zone."""
+    """A `<time>` element in UTC, as short as `now` allows; the script puts it into the browser's zone."""
     if not seconds:
         return ABSENT
     shown = utc(seconds)
-    return _element(seconds, shown, _of_day(shown, seconds, now))
+    return _element(seconds, shown, _short(shown, seconds, now))
 
 
 def moment(seconds: float | None, now: float | None = None) -> str:
@@ -38,7 +40,7 @@ def moment(seconds: float | None, now: float | None = None) -> str:
     if not seconds:
         return ABSENT
     shown = f"{utc(seconds).removesuffix(' UTC')}.{int(seconds * 1000) % 1000:03d} UTC"
-    return _element(seconds, shown, _of_day(shown, seconds, now), " data-fine")
+    return _element(seconds, shown, _short(shown, seconds, now), " data-fine")
 
 
 def _element(seconds: float, title: str, text: str, mark: str = "") -> str:
@@ -46,9 +48,15 @@ def _element(seconds: float, title: str, text: str, mark: str = "") -> str:
     return Markup(f'<time datetime="{rfc3339(seconds)}" title="{title}"{mark}>{text}</time>')  # noqa: S704 - nothing to escape
 
 
-def _of_day(text: str, seconds: float, now: float | None) -> str:
-    """The text without its day where that is the day of `now`."""
-    return text[11:] if now is not None and seconds // _DAY == now // _DAY else text
+def _short(text: str, seconds: float, now: float | None) -> str:
+    """The text of `utc` without its day where that is the day of `now`, or else without its year where it is."""
+    if now is None:
+        return text
+    if seconds // _DAY == now // _DAY:
+        return text[11:]
+    if text[:4] != utc(now)[:4]:
+        return text
+    return f"{_MONTHS[int(text[5:7]) - 1]} {int(text[8:10])} {text[11:]}"
 
 
 def since(seconds: float, now: float, past: str = "") -> str:
