@@ -104,3 +104,21 @@ def test_words_of_several_parts_are_the_same_in_all_segments() -> None:
     stored = msgspec.msgpack.encode(("w1@a", 7))
     assert known.of(1).keep(3, stored) == ["w1@a", 7]
     assert known.of(2).keep(5, bytes(stored)) is known.of(1).words[3]
+
+
+def test_of_a_store_that_another_has_replaced_nothing_is_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "umbel.db"
+    reader = SqliteReader(path)
+    memories = []
+    for name in ("shop.before", "shop.after"):
+        for file in tmp_path.rglob("*"):
+            if file.is_file():
+                file.unlink()
+        writer = SqliteWriter(path)
+        writer.open()
+        writer.write(commit(ended("t", START, name=name), START))
+        writer.close()
+        assert [point.name for point in reader.rollup_names(START - 60, START + 60)] == [name]
+        memories.append(reader._sessions._memory)
+    reader.close()
+    assert memories[0] is not memories[1]

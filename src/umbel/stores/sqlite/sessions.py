@@ -268,6 +268,8 @@ class Sessions:
     def __init__(self, files: Files) -> None:
         self._files = files
         self._memory = Memory()
+        #: Of the catalog that this memory is of.
+        self._identity: tuple[int, int] | None = None
         self._idle: list[Session] = []
         self._lock = threading.Lock()
         self._closed = False
@@ -293,14 +295,19 @@ class Sessions:
     def _take(self) -> Session:
         if not self._files.catalog.exists():
             raise no_store(self._files.catalog)
+        identity = _identity(self._files.catalog)
         with self._lock:
             if self._closed:
                 raise StoreError(f"{self._files.catalog} has been closed")
+            if identity != self._identity:
+                # Another store has taken the place of the one before: its segments may go by the same paths and inodes.
+                self._identity, self._memory = identity, Memory()
+            memory = self._memory
             session = self._idle.pop() if self._idle else None
-        if session is not None and session.identity != _identity(self._files.catalog):
+        if session is not None and session.identity != identity:
             session.close()
             session = None
-        return session or Session(self._files, self._memory)
+        return session or Session(self._files, memory)
 
     def _give(self, session: Session) -> None:
         with self._lock:
